@@ -1,0 +1,279 @@
+//! The part itself: its workers, its start and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ebb_engine::{Engine, Events};
+use ebb_images::ImageStore;
+use ebb_kit::{Clock, Shutdown, Tasks};
+use ebb_model::RevisionKey;
+use ebb_store::Store;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::fleet::effects::perform;
+use crate::handle::Handle;
+use crate::shared::Shared;
+use crate::{DataPlane, nodes, reconcile, revision, watch};
+
+/// Names that are reconciled at the same time. Their commits share the store's fsyncs.
+const WORKERS: usize = 16;
+/// Time beyond its grace that an instance gets to be gone at shutdown.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// What control works with.
+pub struct Deps {
+    /// Durable store of the declared resources. Sealed values must come out of it in the clear.
+    pub store: Arc<dyn Store>,
+    /// Store of what mirrors the running machine: Pod, Event, Node.
+    pub live: Arc<dyn Store>,
+    /// Images.
+    pub images: Arc<dyn ImageStore>,
+    /// Runs instances.
+    pub engine: Arc<dyn Engine>,
+    /// The gateway.
+    pub data_plane: Arc<dyn DataPlane>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Runs tasks. Control's end with the shutdown that [`Control::run`] is given.
+    pub tasks: Tasks,
+}
+
+/// The reconcilers.
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+impl Control {
+    /// Wires control. Nothing happens before [`Control::run`].
+    pub fn new(config: Config, deps: Deps) -> (Self, Handle) {
+        let shared = Arc::new(Shared::new(config, deps));
+        (Self { shared: shared.clone() }, Handle::new(shared))
+    }
+
+    /// Runs until `shutdown` is called, then stops every instance (all at once, each within its
+    /// grace), ends its tasks and returns. Requests that still run in an instance are not waited
+    /// for: the gateway has to be done before.
+    pub async fn run(self, shutdown: Shutdown) {
+        let shared = self.shared;
+        tokio::select! {
+            () = start(&shared) => shutdown.wait().await,
+            () = shutdown.wait() => {}
+        }
+        stop_all(&shared).await;
+        shared.shutdown.call();
+    }
+}
+
+/// Starts from nothing but the store: whatever the engine still runs is not known, and is stopped.
+async fn start(shared: &Arc<Shared>) {
+    let events = follow_engine(shared).await;
+    spawn(shared, "control-engine-events", engine_events(shared.clone(), events));
+    for _ in 0..2 {
+        spawn(shared, "control-pods", pods(shared.clone()));
+        spawn(shared, "control-events", events_writer(shared.clone()));
+    }
+    spawn(shared, "control-fleet", fleet(shared.clone()));
+    spawn(shared, "control-replicas", replicas(shared.clone()));
+    spawn(shared, "control-secrets", watch::sources(shared.clone(), "secrets"));
+    spawn(shared, "control-configmaps", watch::sources(shared.clone(), "configmaps"));
+    let since = first_pass(shared).await;
+    spawn(shared, "control-watch", watch::run(shared.clone(), since));
+    for _ in 0..WORKERS {
+        spawn(shared, "control-reconcile", names(shared.clone()));
+    }
+    shared.routes.open();
+    shared.ready.send_replace(true);
+    let mut tries = 0;
+    let uid = shared.ids.uid();
+    let write = || nodes::write(&*shared.live, &shared.config, uid.clone(), shared.clock.now());
+    while let Err(error) = write().await {
+        shared.pause(&error, &mut tries).await;
+    }
+}
+
+/// Reconciles every name once.
+async fn first_pass(shared: &Arc<Shared>) -> u64 {
+    let mut tries = 0;
+    let (names, since) = loop {
+        match watch::names(shared).await {
+            Ok(found) => break found,
+            Err(error) => shared.pause(&error, &mut tries).await,
+        }
+    };
+    for name in names {
+        let mut tries = 0;
+        while let Err(error) = Box::pin(reconcile::name(shared, &name)).await {
+            if matches!(error, Error::Corrupt { .. }) {
+                tracing::error!(%name, %error, "left as it is");
+                break;
+            }
+            shared.pause(&error, &mut tries).await;
+        }
+    }
+    since
+}
+
+fn spawn(shared: &Shared, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    let shutdown = shared.shutdown.clone();
+    shared.tasks.spawn_essential(name, async move {
+        tokio::select! {
+            () = work => {}
+            () = shutdown.wait() => {}
+        }
+    });
+}
+
+async fn names(shared: Arc<Shared>) {
+    loop {
+        let name = shared.services.next().await;
+        match Box::pin(reconcile::name(&shared, &name)).await {
+            Ok(()) => shared.services.done(&name),
+            Err(error) => {
+                if !error.is_conflict() {
+                    tracing::warn!(%name, %error, "reconciling failed, trying again");
+                }
+                shared.services.retry(&name, |tries| shared.wait(tries));
+            }
+        }
+    }
+}
+
+async fn fleet(shared: Arc<Shared>) {
+    loop {
+        let revision = shared.fleet.queue.next().await;
+        if let Some(todo) = shared.fleet.evaluate(&revision) {
+            perform(&shared, todo);
+        }
+        shared.fleet.queue.done(&revision);
+    }
+}
+
+async fn pods(shared: Arc<Shared>) {
+    loop {
+        let pod = shared.pods.next().await;
+        match shared.pods.write(&*shared.live, &pod).await {
+            Ok(()) => shared.pods.done(&pod),
+            Err(error) => {
+                tracing::warn!(?pod, %error, "a pod could not be written, trying again");
+                shared.pods.retry(&pod, |tries| shared.wait(tries));
+            }
+        }
+        for id in shared.pods.forgotten() {
+            // It has ended: this only lets the engine drop what it kept of it.
+            if let Err(error) = shared.engine.stop(&id, Duration::ZERO).await {
+                tracing::warn!(instance = %id, %error, "an ended instance could not be removed");
+            }
+        }
+    }
+}
+
+async fn events_writer(shared: Arc<Shared>) {
+    loop {
+        let event = shared.events.next().await;
+        match shared.events.write(&*shared.live, &event).await {
+            Ok(()) => shared.events.done(&event),
+            Err(error) => {
+                tracing::warn!(event, %error, "an event could not be written, trying again");
+                shared.events.retry(&event, |tries| shared.wait(tries));
+            }
+        }
+    }
+}
+
+/// Writes how many instances a revision has, some time after that changed.
+async fn replicas(shared: Arc<Shared>) {
+    loop {
+        let key = shared.replicas.next().await;
+        write_replicas(&shared, &key).await;
+        shared.replicas.done(&key);
+    }
+}
+
+async fn write_replicas(shared: &Shared, key: &RevisionKey) {
+    let (counts, now) = (shared.fleet.counts(key), shared.clock.now());
+    revision::write_status(shared, key, |status| revision::set_replicas(status, counts, now)).await;
+}
+
+/// Begins to follow the engine, and stops what it runs that nobody here knows.
+async fn follow_engine(shared: &Shared) -> Events {
+    let (mut since, mut tries) = (0, 0);
+    loop {
+        let events = shared.engine.events(since).await;
+        let listed = shared.engine.list().await;
+        match (events, listed) {
+            (Ok(events), Ok(listed)) => {
+                for stray in listed {
+                    if let Err(error) = shared.engine.stop(&stray.id, Duration::ZERO).await {
+                        tracing::warn!(instance = %stray.id, %error, "could not be stopped");
+                    }
+                }
+                return events;
+            }
+            // What happened before now does not matter: everything is stopped.
+            (Err(ebb_engine::Error::EventsLost { oldest }), _) => since = oldest.saturating_sub(1),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "the engine does not answer, trying again");
+                tokio::time::sleep(shared.wait(tries)).await;
+                tries += 1;
+            }
+        }
+    }
+}
+
+/// Takes in what happens to instances. When events were lost, the engine's list says what became
+/// of each.
+async fn engine_events(shared: Arc<Shared>, mut events: Events) {
+    let mut seen = 0;
+    let mut tries = 0;
+    loop {
+        while let Some(event) = events.recv().await {
+            (seen, tries) = (event.seq, 0);
+            if let Some(todo) = shared.fleet.on_event(&event.id, event.what) {
+                perform(&shared, todo);
+            }
+        }
+        match shared.engine.events(seen).await {
+            Ok(again) => events = again,
+            Err(ebb_engine::Error::EventsLost { oldest }) => {
+                seen = oldest.saturating_sub(1);
+                catch_up(&shared).await;
+            }
+            Err(error) => tracing::warn!(%error, "the engine's events ended, trying again"),
+        }
+        tokio::time::sleep(shared.wait(tries)).await;
+        tries += 1;
+    }
+}
+
+async fn catch_up(shared: &Arc<Shared>) {
+    let taken = shared.fleet.taken();
+    let Ok(listed) = shared.engine.list().await else { return };
+    for (id, what) in shared.fleet.missed(&taken, &listed) {
+        if let Some(todo) = shared.fleet.on_event(&id, what) {
+            perform(shared, todo);
+        }
+    }
+}
+
+/// Stops every instance, all at once.
+async fn stop_all(shared: &Arc<Shared>) {
+    let stops = shared.fleet.close().into_iter().map(|(id, grace)| {
+        let (done, was_done) = tokio::sync::oneshot::channel::<()>();
+        let engine = shared.engine.clone();
+        shared.tasks.spawn("control-stop-all", async move {
+            let stop = tokio::time::timeout(grace.saturating_add(SLACK), engine.stop(&id, grace));
+            match stop.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(instance = %id, %error, "could not be stopped"),
+                Err(_) => tracing::warn!(instance = %id, "did not stop in time"),
+            }
+            drop(done);
+        });
+        was_done
+    });
+    for stopped in stops.collect::<Vec<_>>() {
+        // Only that it has ended matters, which the dropped sender says.
+        let _ = stopped.await;
+    }
+}
