@@ -1,0 +1,205 @@
+//! Reading bodies strictly: JSON or YAML into a tree that remembers duplicate keys, and the tree
+//! into a type that reports unknown fields.
+
+use std::fmt;
+
+use ebb_model::{Fault, Kind};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserializer, Serialize};
+use serde_ignored::Path;
+use serde_json::{Map, Number, Value};
+
+use crate::status::Failure;
+
+/// How deep objects and arrays may be nested.
+const MAX_DEPTH: usize = 64;
+const TOO_DEEP: &str = "nested deeper than 64 levels";
+const BAD_NUMBER: &str = "not a finite number";
+
+/// A body, read.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) value: Value,
+    /// Paths of keys that occurred twice in one object; the last one counts.
+    pub(crate) duplicates: Vec<String>,
+}
+
+/// An object that was read as its type and written again, so that it holds known fields only.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) object: Value,
+    /// Paths of the fields that the type does not have.
+    pub(crate) unknown: Vec<String>,
+}
+
+/// Reads a JSON body.
+///
+/// # Errors
+/// 400 with line and column.
+pub(crate) fn json(bytes: &[u8]) -> Result<Tree, Failure> {
+    let mut duplicates = Vec::new();
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let seed = Node { path: &mut Vec::new(), duplicates: &mut duplicates };
+    let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    match value {
+        Ok(value) => Ok(Tree { value, duplicates }),
+        Err(error) => Err(malformed("INVALID_JSON", "JSON", &error.to_string())),
+    }
+}
+
+/// Reads a YAML body of one document.
+///
+/// # Errors
+/// 400 with line and column.
+pub(crate) fn yaml(bytes: &[u8]) -> Result<Tree, Failure> {
+    let mut duplicates = Vec::new();
+    let reader = serde_yaml_ng::Deserializer::from_slice(bytes);
+    let seed = Node { path: &mut Vec::new(), duplicates: &mut duplicates };
+    match seed.deserialize(reader) {
+        Ok(value) => Ok(Tree { value, duplicates }),
+        Err(error) => Err(malformed("INVALID_YAML", "YAML", &error.to_string())),
+    }
+}
+
+fn malformed(code: &str, language: &str, error: &str) -> Failure {
+    let code = if error.contains(TOO_DEEP) {
+        "JSON_TOO_DEEP"
+    } else if error.contains(BAD_NUMBER) || error.contains("number out of range") {
+        "INVALID_NUMBER"
+    } else if error.contains("repetition limit exceeded") {
+        "MANIFEST_TOO_COMPLEX"
+    } else {
+        code
+    };
+    Failure::bad_request(code, format!("the request body is not valid {language}: {error}"))
+}
+
+/// Reads `value` as a `T`.
+///
+/// # Errors
+/// 400 naming the field whose value has the wrong type.
+pub(crate) fn typed<T: DeserializeOwned + Serialize>(value: Value) -> Result<Decoded, Failure> {
+    let mut unknown = Vec::new();
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+    let decoded = serde_ignored::deserialize::<_, _, T>(tracked, |path| {
+        unknown.push(render(&path));
+    });
+    let decoded = decoded.map_err(|error| {
+        let path = track.path().to_string();
+        let fault = Fault::new("INVALID_VALUE", Kind::Invalid, error.to_string()).at(path.clone());
+        Failure::bad_body(format!("the value of {path} cannot be read: {error}"), vec![fault])
+    })?;
+    let object = serde_json::to_value(decoded).map_err(|e| Failure::internal(e.to_string()))?;
+    Ok(Decoded { object, unknown })
+}
+
+/// A path as Kubernetes writes it: `spec.containers[0].image`.
+fn render(path: &Path<'_>) -> String {
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", render(parent)),
+        Path::Map { parent, key } => match render(parent) {
+            parent if parent.is_empty() => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => render(parent),
+    }
+}
+
+/// Reads one value of the tree.
+struct Node<'a> {
+    path: &'a mut Vec<String>,
+    duplicates: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("plain data without tags")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom(BAD_NUMBER))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        if self.path.len() >= MAX_DEPTH {
+            return Err(A::Error::custom(TOO_DEEP));
+        }
+        let mut values = Vec::new();
+        loop {
+            self.path.push(format!("[{}]", values.len()));
+            let node = Node { path: &mut *self.path, duplicates: &mut *self.duplicates };
+            let item = items.next_element_seed(node)?;
+            self.path.pop();
+            match item {
+                Some(item) => values.push(item),
+                None => return Ok(Value::Array(values)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        if self.path.len() >= MAX_DEPTH {
+            return Err(A::Error::custom(TOO_DEEP));
+        }
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            self.path.push(if self.path.is_empty() { key.clone() } else { format!(".{key}") });
+            let node = Node { path: &mut *self.path, duplicates: &mut *self.duplicates };
+            let value = entries.next_value_seed(node)?;
+            if map.insert(key, value).is_some() {
+                self.duplicates.push(self.path.concat());
+            }
+            self.path.pop();
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests;
