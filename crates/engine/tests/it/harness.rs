@@ -68,6 +68,9 @@ pub(crate) fn main(tests: &[Test]) -> ExitCode {
     }
 }
 
+/// A test that takes longer hangs: the longest takes seconds.
+const HANGS_AFTER: std::time::Duration = std::time::Duration::from_mins(3);
+
 fn run_tests(tests: &[Test], filter: Option<&String>) -> ExitCode {
     if !rustix::process::geteuid().is_root() {
         println!("NOT RUN: instances need root");
@@ -150,7 +153,8 @@ fn run_daemon(tests: &[Test], name: &str, work: &Path) -> ExitCode {
         let engine = Linux::connect(config, inherited, tasks.clone(), Arc::new(SystemClock::new()))
             .await
             .expect("a connection");
-        (test.run)(Ctx { engine, dir: work.to_owned() }).await;
+        let run = (test.run)(Ctx { engine, dir: work.to_owned() });
+        tokio::time::timeout(HANGS_AFTER, run).await.expect("a test ends");
         tasks.shutdown().call();
         tasks.join().await;
     });
