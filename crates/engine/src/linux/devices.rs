@@ -115,11 +115,11 @@ mod tests {
     fn check(root: &str) {
         let group = Group(Path::new(root).join(format!("ebb-devices-{}", std::process::id())));
         if fs::create_dir(&group.0).is_err() {
-            println!("NOT RUN: no control groups at {root}");
+            println!("NOT RUN: devices, in {root}: there are no control groups");
             return;
         }
         if !group.0.join("devices.deny").exists() && !group.0.join("cgroup.kill").exists() {
-            println!("NOT RUN: {root} is neither version 2 nor has it the devices controller");
+            println!("NOT RUN: devices, in {root}: it is neither version 2 nor has the controller");
             return;
         }
         // The console's log can be opened before, and not after.

@@ -73,7 +73,7 @@ const HANGS_AFTER: std::time::Duration = std::time::Duration::from_mins(3);
 
 fn run_tests(tests: &[Test], filter: Option<&String>) -> ExitCode {
     if !rustix::process::geteuid().is_root() {
-        println!("NOT RUN: instances need root");
+        println!("NOT RUN: the engine on this machine: instances need root");
         return ExitCode::SUCCESS;
     }
     let dir = tempfile::tempdir().expect("a directory");

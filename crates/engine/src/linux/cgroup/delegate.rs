@@ -168,7 +168,9 @@ mod tests {
     #[test]
     fn processes_in_the_way_are_moved() {
         let Some((made, controller)) = made("delegate") else {
-            println!("NOT RUN: no version 2 tree with a controller, or not root");
+            println!(
+                "NOT RUN: processes_in_the_way_are_moved: no version 2 tree with a controller, or not root"
+            );
             return;
         };
         let error = write(&made.dir, '+', &[controller]).unwrap_err();

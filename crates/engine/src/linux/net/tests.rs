@@ -327,7 +327,7 @@ fn the_table_reads_as_written() {
         output.ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
     };
     if listing(&["--version"]).is_none() {
-        println!("NOT RUN: nft is not installed");
+        println!("NOT RUN: the_table_reads_as_written: nft is not installed");
         return;
     }
     in_own_host(move || {
