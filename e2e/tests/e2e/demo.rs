@@ -153,3 +153,19 @@ fn the_platform_of_a_killed_demo_ends() {
     eventually(|| (!is_used(&data)).then_some(()));
     assert_eq!(leaks::of(cell.trim(), &data), Vec::<String>::new());
 }
+
+#[test]
+fn a_demo_that_ends_does_not_say_that_it_stays() {
+    if !can_run("a_demo_that_ends_does_not_say_that_it_stays") {
+        return;
+    }
+    let ran =
+        Command::new(binary()).args(["demo", "--exit"]).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    assert_eq!(said.matches("first byte").count(), 2, "{said}");
+    assert!(!said.contains("Ctrl-C"), "{said}");
+    let json = Command::new(binary()).args(["demo", "--exit", "-o", "json"]).output().unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(shown["warm"]["requests"], 1000, "{shown}");
+}

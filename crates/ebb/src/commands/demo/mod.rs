@@ -28,7 +28,7 @@ pub(crate) fn run(demo: &Demo, output: Output) -> Result<ExitCode, Failure> {
         tokio::pin!(interrupted);
         let mut platform = Platform::start()?;
         let shown = tokio::select! {
-            shown = show(&mut platform, output) => shown.map(|()| true),
+            shown = show(&mut platform, output, demo.exit) => shown.map(|()| true),
             () = &mut interrupted => Ok(false),
         };
         if matches!(shown, Ok(true)) && !demo.exit {
@@ -47,7 +47,7 @@ pub(crate) fn run(demo: &Demo, output: Output) -> Result<ExitCode, Failure> {
 }
 
 /// Waits for the platform and shows every step.
-async fn show(platform: &mut Platform, output: Output) -> Result<(), Failure> {
+async fn show(platform: &mut Platform, output: Output, exit: bool) -> Result<(), Failure> {
     let spinner = steps::spinner("starting the platform");
     let ready = platform.ready().await;
     spinner.finish_and_clear();
@@ -61,6 +61,7 @@ async fn show(platform: &mut Platform, output: Output) -> Result<(), Failure> {
         )),
     };
     match output {
+        Output::Table if exit => {}
         Output::Table => steps::say_how_to_try(&ready),
         Output::Json => output::json(&shown),
         Output::Yaml => output::yaml(&shown),
