@@ -142,8 +142,8 @@ async fn names(shared: Arc<Shared>) {
 async fn fleet(shared: Arc<Shared>) {
     loop {
         let revision = shared.fleet.queue.next().await;
-        if let Some(todo) = shared.fleet.evaluate(&revision) {
-            perform(&shared, todo);
+        if let Some(outstanding) = shared.fleet.evaluate(&revision) {
+            perform(&shared, outstanding);
         }
         shared.fleet.queue.done(&revision);
     }
@@ -229,8 +229,8 @@ async fn engine_events(shared: Arc<Shared>, mut events: Events) {
     loop {
         while let Some(event) = events.recv().await {
             (seen, tries) = (event.seq, 0);
-            if let Some(todo) = shared.fleet.on_event(&event.id, event.what) {
-                perform(&shared, todo);
+            if let Some(outstanding) = shared.fleet.on_event(&event.id, event.what) {
+                perform(&shared, outstanding);
             }
         }
         match shared.engine.events(seen).await {
@@ -250,8 +250,8 @@ async fn catch_up(shared: &Arc<Shared>) {
     let taken = shared.fleet.taken();
     let Ok(listed) = shared.engine.list().await else { return };
     for (id, what) in shared.fleet.missed(&taken, &listed) {
-        if let Some(todo) = shared.fleet.on_event(&id, what) {
-            perform(shared, todo);
+        if let Some(outstanding) = shared.fleet.on_event(&id, what) {
+            perform(shared, outstanding);
         }
     }
 }

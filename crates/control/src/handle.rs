@@ -53,9 +53,9 @@ impl Handle {
         };
         self.shared.pods.delete(&found.id);
         if !found.ended
-            && let Some(todo) = self.shared.fleet.stop_one(&found.id)
+            && let Some(outstanding) = self.shared.fleet.stop_one(&found.id)
         {
-            perform(&self.shared, todo);
+            perform(&self.shared, outstanding);
         }
         Ok(())
     }

@@ -32,8 +32,10 @@ pub(crate) fn spawn(shared: &Arc<Shared>, revision: RevisionKey, epoch: u64) {
             made = read_and_make(&shared, &revision) => made,
             () = shared.shutdown.wait() => return,
         };
-        if let Some(todo) = shared.fleet.prepared(&revision, epoch, made.map_err(Failure::from)) {
-            perform(&shared, todo);
+        if let Some(outstanding) =
+            shared.fleet.prepared(&revision, epoch, made.map_err(Failure::from))
+        {
+            perform(&shared, outstanding);
         }
     });
 }

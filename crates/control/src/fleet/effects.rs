@@ -12,7 +12,7 @@ use ebb_model::scaling::DecisionRecord;
 use ebb_model::{Fault, InstanceId, RevisionKey, Timestamp};
 
 use super::unit::Verdict;
-use super::{Step, Todo};
+use super::{Outstanding, Step};
 use crate::events::Level;
 use crate::failure::{self, Failure};
 use crate::pods::Template;
@@ -82,7 +82,7 @@ pub(crate) enum Effect {
 
 /// Carries out everything, in the order in which it was decided. Nothing here waits: what takes
 /// time becomes a task.
-pub(crate) fn perform(shared: &Arc<Shared>, _: Todo) {
+pub(crate) fn perform(shared: &Arc<Shared>, _: Outstanding) {
     shared.fleet.outbox.work_off(|step| carry_out(shared, step));
 }
 
@@ -164,7 +164,7 @@ fn start(shared: &Arc<Shared>, id: InstanceId, spec: Arc<InstanceSpec>) {
         let name = id.pod_name(&spec.name);
         let spec = InstanceSpec { name, ..InstanceSpec::clone(&spec) };
         shared.explain.told(&id, shared.clock.now());
-        let todo = match shared.engine.start(&id, spec).await {
+        let outstanding = match shared.engine.start(&id, spec).await {
             Ok(()) if shared.fleet.is_closed() => {
                 if let Err(error) = shared.engine.stop(&id, Duration::ZERO).await {
                     tracing::warn!(instance = %id, %error, "could not be stopped");
@@ -177,8 +177,8 @@ fn start(shared: &Arc<Shared>, id: InstanceId, spec: Arc<InstanceSpec>) {
                 shared.fleet.start_failed(&id, Failure::from(Fault::from(error)))
             }
         };
-        if let Some(todo) = todo {
-            perform(&shared, todo);
+        if let Some(outstanding) = outstanding {
+            perform(&shared, outstanding);
         }
     });
 }
@@ -216,8 +216,8 @@ async fn stop(shared: &Arc<Shared>, id: &InstanceId, grace: Duration) {
     }
     // Its end is told by an event, which carries the exit record. Only should that be lost:
     tokio::time::sleep(EVENT).await;
-    if let Some(todo) = shared.fleet.ended(id, None) {
-        perform(shared, todo);
+    if let Some(outstanding) = shared.fleet.ended(id, None) {
+        perform(shared, outstanding);
     }
 }
 

@@ -74,7 +74,7 @@ struct Step {
 /// There is something to carry out: give it to [`effects::perform`].
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Todo(());
+pub(crate) struct Outstanding(());
 
 impl Fleet {
     pub(crate) fn new(
@@ -161,7 +161,7 @@ impl Fleet {
 
     /// Decides about the revision. Requests for one that is not there are answered: they came while
     /// it was removed.
-    pub(crate) fn evaluate(&self, revision: &RevisionKey) -> Option<Todo> {
+    pub(crate) fn evaluate(&self, revision: &RevisionKey) -> Option<Outstanding> {
         let load = self.data_plane.load(revision);
         let now = self.clock.now();
         let mut units = self.lock();
@@ -196,7 +196,7 @@ impl Fleet {
     }
 
     /// Something happened to an instance.
-    pub(crate) fn on_event(&self, id: &InstanceId, what: EngineEventKind) -> Option<Todo> {
+    pub(crate) fn on_event(&self, id: &InstanceId, what: EngineEventKind) -> Option<Outstanding> {
         match what {
             EngineEventKind::Started => self.with(id, |_, _| vec![Effect::Started(id.clone())]),
             EngineEventKind::Ready { endpoint, phases } => {
@@ -208,22 +208,22 @@ impl Fleet {
     }
 
     /// The instance is gone, with its exit record where that is known.
-    pub(crate) fn ended(&self, id: &InstanceId, record: Option<ExitRecord>) -> Option<Todo> {
-        let todo = self.with(id, |unit, now| unit.ended(id, record, now));
+    pub(crate) fn ended(&self, id: &InstanceId, record: Option<ExitRecord>) -> Option<Outstanding> {
+        let outstanding = self.with(id, |unit, now| unit.ended(id, record, now));
         self.lock().by_instance.remove(id);
-        todo
+        outstanding
     }
 
     /// The engine has taken on the start of the instance.
-    pub(crate) fn start_taken(&self, id: &InstanceId) -> Option<Todo> {
+    pub(crate) fn start_taken(&self, id: &InstanceId) -> Option<Outstanding> {
         self.step(id, |unit, _| unit.start_taken(id).into_iter().collect())
     }
 
     /// The engine would not start the instance.
-    pub(crate) fn start_failed(&self, id: &InstanceId, failure: Failure) -> Option<Todo> {
-        let todo = self.with(id, |unit, now| unit.start_failed(id, failure, now));
+    pub(crate) fn start_failed(&self, id: &InstanceId, failure: Failure) -> Option<Outstanding> {
+        let outstanding = self.with(id, |unit, now| unit.start_failed(id, failure, now));
         self.lock().by_instance.remove(id);
-        todo
+        outstanding
     }
 
     /// What to start the revision's instances from was made, or could not be.
@@ -232,7 +232,7 @@ impl Fleet {
         revision: &RevisionKey,
         epoch: u64,
         spec: Result<InstanceSpec, Failure>,
-    ) -> Option<Todo> {
+    ) -> Option<Outstanding> {
         let now = self.clock.now();
         let mut units = self.lock();
         let unit = units.by_key.get_mut(revision)?;
@@ -251,10 +251,10 @@ impl Fleet {
             }
         };
         let template = unit.settings.template.clone();
-        let todo = self.hand_in(&units, revision, template, effects);
+        let outstanding = self.hand_in(&units, revision, template, effects);
         drop(units);
         self.queue.add(revision.clone());
-        todo
+        outstanding
     }
 
     /// Secrets or config maps of the namespace, or of all, changed: what instances are started from is made
@@ -271,7 +271,7 @@ impl Fleet {
     }
 
     /// Takes one instance out of service and stops it.
-    pub(crate) fn stop_one(&self, id: &InstanceId) -> Option<Todo> {
+    pub(crate) fn stop_one(&self, id: &InstanceId) -> Option<Outstanding> {
         self.with(id, |unit, _| unit.drain(id).into_iter().collect())
     }
 
@@ -336,18 +336,18 @@ impl Fleet {
         &self,
         id: &InstanceId,
         step: impl FnOnce(&mut Unit, Timestamp) -> Vec<Effect>,
-    ) -> Option<Todo> {
+    ) -> Option<Outstanding> {
         let revision = self.lock().by_instance.get(id)?.clone();
-        let todo = self.step(id, step);
+        let outstanding = self.step(id, step);
         self.queue.add(revision);
-        todo
+        outstanding
     }
 
     fn step(
         &self,
         id: &InstanceId,
         step: impl FnOnce(&mut Unit, Timestamp) -> Vec<Effect>,
-    ) -> Option<Todo> {
+    ) -> Option<Outstanding> {
         let now = self.clock.now();
         let mut units = self.lock();
         let revision = units.by_instance.get(id)?.clone();
@@ -364,12 +364,12 @@ impl Fleet {
         revision: &RevisionKey,
         template: Arc<Template>,
         effects: Vec<Effect>,
-    ) -> Option<Todo> {
+    ) -> Option<Outstanding> {
         if effects.is_empty() {
             return None;
         }
         self.outbox.push(Step { revision: revision.clone(), template, effects });
-        Some(Todo(()))
+        Some(Outstanding(()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Units> {
