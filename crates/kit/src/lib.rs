@@ -6,9 +6,11 @@
 mod backoff;
 mod clock;
 mod counter;
+mod gate;
 mod tasks;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use counter::{Counter, Gauge};
+pub use gate::Gate;
 pub use tasks::{Shutdown, Tasks};

@@ -1,10 +1,13 @@
 //! Named tasks that are awaited at shutdown.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+
+use crate::gate::{Gate, Gated};
 
 /// Says when to stop. Cheap to clone; every clone hears the same call.
 #[derive(Clone, Debug, Default)]
@@ -44,12 +47,26 @@ pub struct Tasks {
     tracker: TaskTracker,
     shutdown: Shutdown,
     broken: Shutdown,
+    gated: Option<Gated>,
 }
 
 impl Tasks {
     /// Tasks that end with `shutdown`.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { tracker: TaskTracker::new(), shutdown, broken: Shutdown::new() }
+        Self { shutdown, ..Self::default() }
+    }
+
+    /// The same behind a gate, which sees every poll: for simulation.
+    pub fn gated(shutdown: Shutdown, gate: Arc<dyn Gate>) -> Self {
+        Self { shutdown, gated: Some(Gated::new(gate)), ..Self::default() }
+    }
+
+    /// Ends every task where it waits, as the end of the process would. Only tasks behind a gate
+    /// can be ended so; nothing happens to others.
+    pub fn kill(&self) {
+        if let Some(gated) = &self.gated {
+            gated.kill();
+        }
     }
 
     /// The shutdown that these tasks follow.
@@ -85,14 +102,25 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let span = tracing::debug_span!("task", name);
+        let gate = self.gated.as_ref().map(|gated| gated.gate.clone());
         #[allow(clippy::disallowed_methods)] // this is the implementation behind the ban
-        let handle = self.tracker.spawn(task.instrument(span));
+        let handle = match &self.gated {
+            None => self.tracker.spawn(task.instrument(span)),
+            Some(gated) => {
+                let handle = self.tracker.spawn(gated.wrap(name, task).instrument(span));
+                gated.keep(handle.abort_handle());
+                handle
+            }
+        };
         #[allow(clippy::disallowed_methods)]
         self.tracker.spawn(async move {
             if let Err(error) = handle.await
                 && error.is_panic()
             {
                 tracing::error!(task = name, %error, "a task panicked");
+                if let Some(gate) = gate {
+                    gate.panicked(name, &error.to_string());
+                }
                 if let Some(broken) = broken {
                     broken.call();
                 }
@@ -124,6 +152,33 @@ mod tests {
         tasks.shutdown().call();
         tasks.join().await;
         assert!(was_done.await.is_ok());
+    }
+
+    /// Lets so many polls pass.
+    #[derive(Debug, Default)]
+    struct Count(std::sync::atomic::AtomicU32);
+
+    impl Gate for Count {
+        fn enter(&self, _: &'static str) -> bool {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2
+        }
+
+        fn panicked(&self, _: &'static str, _: &str) {}
+    }
+
+    #[tokio::test]
+    async fn a_gate_ends_tasks_where_they_wait() {
+        let tasks = Tasks::gated(Shutdown::new(), Arc::new(Count::default()));
+        let (_open, never) = tokio::sync::oneshot::channel::<()>();
+        tasks.spawn("waits", async move { drop(never.await) });
+        let (done, ended) = tokio::sync::oneshot::channel::<()>();
+        tasks.spawn("goes on", async move {
+            tokio::task::yield_now().await;
+            let _ = done.send(());
+        });
+        assert!(ended.await.is_err(), "it was not polled again after its first wait");
+        tasks.kill();
+        tasks.join().await;
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 
 use k8s_openapi::api::core::v1::{Container, LocalObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -39,8 +40,9 @@ pub const ALL_TRAFFIC_ASSIGNED: &str = "AllTrafficAssigned";
 pub const INGRESS_READY: &str = "IngressReady";
 
 /// A stored object of one of our kinds: Kubernetes' usual five parts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(bound = "S: JsonSchema + Default + Serialize, T: JsonSchema")]
 pub struct Object<S, T> {
     /// `serving.knative.dev/v1`.
     #[serde(default)]
@@ -69,7 +71,7 @@ pub type Revision = Object<RevisionSpec, RevisionStatus>;
 pub type Route = Object<RouteSpec, RouteStatus>;
 
 /// `spec` of a Service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceSpec {
     /// Template of the next revision.
@@ -81,7 +83,7 @@ pub struct ServiceSpec {
 }
 
 /// `spec` of a Configuration.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigurationSpec {
     /// Template of the next revision.
@@ -90,7 +92,7 @@ pub struct ConfigurationSpec {
 }
 
 /// `spec` of a Route.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteSpec {
     /// Shares of requests.
@@ -99,7 +101,7 @@ pub struct RouteSpec {
 }
 
 /// Metadata and spec of the next revision.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionTemplate {
     /// Labels, annotations and optionally the name of the revision.
@@ -111,7 +113,7 @@ pub struct RevisionTemplate {
 }
 
 /// `spec` of a Revision: the part of a PodSpec that Knative allows, and Knative's own fields.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionSpec {
     /// Containers; one of them takes requests.
@@ -253,7 +255,7 @@ impl RevisionSpec {
 }
 
 /// A share of the requests of a Service or Route.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrafficTarget {
     /// Revision, unless `latestRevision`.
@@ -277,7 +279,7 @@ pub struct TrafficTarget {
 }
 
 /// One condition of a status.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// Name of the condition, such as `Ready`.
@@ -300,7 +302,7 @@ pub struct Condition {
 }
 
 /// Address of a Service inside the platform.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Address {
     /// URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -308,7 +310,7 @@ pub struct Address {
 }
 
 /// `status` of a Service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceStatus {
     /// Generation of the spec that this status is about.
@@ -333,7 +335,7 @@ pub struct ServiceStatus {
 }
 
 /// `status` of a Configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConfigurationStatus {
     /// Generation of the spec that this status is about.
@@ -349,7 +351,7 @@ pub struct ConfigurationStatus {
 }
 
 /// `status` of a Revision.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RevisionStatus {
     /// Generation of the spec that this status is about.
@@ -368,7 +370,7 @@ pub struct RevisionStatus {
 }
 
 /// A container's name and the digest of the image that it runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerImage {
     /// Name of the container.
@@ -378,7 +380,7 @@ pub struct ContainerImage {
 }
 
 /// `status` of a Route.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RouteStatus {
     /// Generation of the spec that this status is about.

@@ -90,8 +90,15 @@ fn is_registry(host: &str) -> bool {
     let named = port.is_some() || host.contains('.') || host == "localhost";
     named
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
-        && !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
+        && name.split('.').all(is_host_label)
+}
+
+/// A label of a host name, or a number of an address.
+fn is_host_label(label: &str) -> bool {
+    !label.is_empty()
+        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
 }
 
 fn is_tag(tag: &str) -> bool {

@@ -25,6 +25,9 @@ pub struct RouteEntry {
     /// Revisions with their share in percent, in the order of `status.traffic`; shares sum to 100.
     /// Empty: the Service exists and has no revision that was ever ready.
     pub targets: Vec<RouteTarget>,
+    /// The Service was scaled to no instances by hand: its requests are refused.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 /// One revision that takes a share of a host's requests.

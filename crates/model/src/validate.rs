@@ -8,6 +8,7 @@ mod annotations;
 mod config;
 mod configuration;
 mod container;
+mod forbidden;
 pub mod metadata;
 mod revision;
 mod route;

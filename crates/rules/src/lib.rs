@@ -2,7 +2,8 @@
 //!
 //! What is here: every decision that needs thought and no machine. How many instances a revision
 //! wants ([`scale`]), which revision a request goes to ([`split`]), whether it may wait
-//! ([`hold`]), and which instance it is given to ([`balance`]).
+//! ([`hold`]), which instance it is given to ([`balance`]), which requests of an API run now
+//! ([`fair`]), and what becomes of an object whose owners go ([`collect`]).
 //!
 //! What is deliberately absent: clocks, randomness, logging, async, locks, I/O, floating point and
 //! anything whose order depends on hashing. `now`, counters and memory are arguments, so the same
@@ -10,12 +11,14 @@
 //!
 //! How it is used: the crates above observe, decide here, act, and record the reason.
 //!
-//! Entry points: [`scale::decide`], [`scale::victims`], [`split::pick`], [`hold::admit`],
-//! [`balance::choose`].
+//! Entry points: [`collect::collect`], [`scale::decide`], [`scale::victims`], [`split::pick`],
+//! [`hold::admit`], [`balance::choose`], [`fair::Level`].
 
 #![forbid(unsafe_code)]
 
 pub mod balance;
+pub mod collect;
+pub mod fair;
 pub mod hold;
 pub mod scale;
 pub mod split;

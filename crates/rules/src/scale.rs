@@ -82,6 +82,7 @@ pub struct Decision {
 /// - An instance is kept as long as any request arrived or ended within the idle window; after
 ///   that the revision goes to `min`, which may be zero.
 /// - `min` and `max` bound it; where they contradict each other, `max` wins.
+/// - A manual number outweighs all of that: there are so many, whatever the requests need.
 /// - After failed starts nothing is started until the backoff has passed, and then one instance
 ///   at a time until one becomes ready.
 ///
@@ -95,6 +96,10 @@ pub fn decide(
     let window = Duration::from_millis(policy.idle_ms);
     let need = need(policy, demand);
     let memory = memory.record(now, window, need.instances);
+    if let Some(count) = policy.manual {
+        let decision = Decision { want: count, why: Why::Manual { count }, again_at: None };
+        return (backoff::restrain(decision, demand, now), memory);
+    }
     let kept = keep(demand, &memory, now, window);
 
     let mut want = need.instances;

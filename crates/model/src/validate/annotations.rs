@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{fault, unsupported};
 use crate::Fault;
+use crate::scaling::{AUTOMATIC, MANUAL, MANUAL_COUNT, MANUAL_MAX, SCALING_MODE};
 
 /// Annotation of a revision template: instances that always run. Also accepted as `minScale`.
 pub const MIN_SCALE: &str = "autoscaling.knative.dev/min-scale";
@@ -57,6 +58,38 @@ pub(super) fn service(annotations: &BTreeMap<String, String>, field: &str) -> Ve
         }
     });
     found.collect()
+}
+
+/// What is wrong with the scaling mode of a Service.
+pub(super) fn scaling(annotations: &BTreeMap<String, String>, field: &str) -> Vec<Fault> {
+    let mode = annotations.get(SCALING_MODE).map(String::as_str);
+    let count = annotations.get(MANUAL_COUNT).map(String::as_str);
+    let refuse = |key: &str, message: String| {
+        vec![fault("INVALID_ANNOTATION", format!("{field}[{key}]"), message)]
+    };
+    match (mode, count) {
+        (None | Some(AUTOMATIC), None) => Vec::new(),
+        (Some(MANUAL), Some(count)) => {
+            let digits = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
+            if digits && count.parse().is_ok_and(|count: u32| count <= MANUAL_MAX) {
+                return Vec::new();
+            }
+            let allowed = format!("a whole number from 0 to {MANUAL_MAX} is allowed");
+            refuse(MANUAL_COUNT, format!("invalid value: {count}: {allowed}"))
+        }
+        (Some(MANUAL), None) => {
+            let message = format!("required value: {SCALING_MODE} is {MANUAL}: give the number");
+            refuse(MANUAL_COUNT, message)
+        }
+        (None | Some(AUTOMATIC), Some(_)) => {
+            let message = format!("means nothing unless {SCALING_MODE} is {MANUAL}: remove it");
+            refuse(MANUAL_COUNT, message)
+        }
+        (Some(other), _) => {
+            let message = format!("invalid value: {other}: {AUTOMATIC} or {MANUAL} is allowed");
+            refuse(SCALING_MODE, message)
+        }
+    }
 }
 
 fn meaningful(key: &str) -> bool {

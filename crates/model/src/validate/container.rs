@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, ContainerPort, EnvVar, Probe, Resour
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{fault, unsupported};
+use super::{fault, forbidden, unsupported};
 use crate::name::{check_label, check_subdomain};
 use crate::{Fault, Reference, quantity};
 
@@ -16,10 +16,15 @@ const RESERVED_ENV: &[&str] = &["PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVIS
 const ENV_VALUE_MAX: usize = 32 << 10;
 /// Less memory than this starts no program.
 const MEMORY_MIN: u64 = 4 << 20;
+/// More than any machine has: a slip of the finger (256 TiB is what 48 bits of address reach).
+const MEMORY_MAX: u64 = 256 << 40;
+/// The same for processors, in thousandths of one.
+const CPU_MAX_MILLI: u64 = 10_000_000;
 
 /// What is wrong with a container at the path `at`.
 pub(super) fn check(container: &Container, at: &str) -> Vec<Fault> {
     let mut faults: Vec<Fault> = unknown_to_us(container, at);
+    faults.extend(forbidden::container(container, at));
     if !container.name.is_empty() {
         faults.extend(check_label(&container.name, &format!("{at}.name"), 63).err());
     }
@@ -270,6 +275,7 @@ fn amounts<'a>(
             faults.push(unsupported(field, "cpu and memory can be given"));
             continue;
         }
+        let most = if name == "memory" { MEMORY_MAX } else { CPU_MAX_MILLI };
         match amount(name, quantity) {
             Err(fault) => faults.push(fault.at(field)),
             Ok(0) => {
@@ -277,6 +283,14 @@ fn amounts<'a>(
             }
             Ok(bytes) if name == "memory" && bytes < MEMORY_MIN => {
                 let message = format!("{} is too little memory: 4Mi is the least", quantity.0);
+                faults.push(fault("INVALID_QUANTITY", field, message));
+            }
+            Ok(value) if value > most => {
+                let message = format!(
+                    "{} is more than any machine has: at most 256Ti of memory and 10000 processors \
+                     can be given",
+                    quantity.0
+                );
                 faults.push(fault("INVALID_QUANTITY", field, message));
             }
             Ok(value) => drop(amounts.insert(name.as_str(), value)),

@@ -12,14 +12,14 @@ const ANNOTATIONS_MAX: usize = 256 << 10;
 /// # Errors
 /// `INVALID_NAME`.
 pub fn dns_label(name: &str, field: &str) -> Result<(), Fault> {
-    if name.len() <= 63 && !name.contains('.') {
-        return name::check_subdomain(name, field);
+    if name.len() <= 63 && !name.contains('.') && name::check_subdomain(name, field).is_ok() {
+        return Ok(());
     }
-    Err(fault(
-        "INVALID_NAME",
-        field,
-        format!("{name:?} is not allowed: use at most 63 characters of a-z, 0-9 and '-'"),
-    ))
+    let message = format!(
+        "{name:?} is not allowed as {field}: use at most 63 characters of a-z, 0-9 and '-', \
+         starting and ending with a letter or digit"
+    );
+    Err(fault("INVALID_NAME", field, message))
 }
 
 /// Checks the key of a label, annotation or finalizer: `[prefix/]name`.

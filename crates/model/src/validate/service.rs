@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{annotations, container, fault, metadata, traffic, unsupported};
+use super::{annotations, container, fault, forbidden, metadata, traffic, unsupported};
 use crate::knative::{RevisionSpec, RevisionTemplate, Service, TrafficTarget};
 use crate::name::{SERVICE_NAME_MAX, check_label, check_subdomain};
 use crate::{Fault, Kind};
@@ -50,6 +50,9 @@ pub(super) fn default_template(template: &mut RevisionTemplate) {
 /// Everything that is wrong with `service`, given its former self when it is changed.
 pub fn service(service: &Service, old: Option<&Service>) -> Vec<Fault> {
     let mut faults = own_metadata(&service.metadata, SERVICE_NAME_MAX);
+    let empty = BTreeMap::new();
+    let own = service.metadata.annotations.as_ref().unwrap_or(&empty);
+    faults.extend(annotations::scaling(own, "metadata.annotations"));
     faults.extend(template(&service.metadata, &service.spec.template));
     faults.extend(traffic::check(&service.spec.traffic, traffic::Of::Service));
     if let Some(old) = old {
@@ -139,6 +142,7 @@ fn template_texts(meta: &ObjectMeta, at: &str) -> Vec<Fault> {
 
 fn revision_spec(spec: &RevisionSpec) -> Vec<Fault> {
     let mut faults: Vec<Fault> = spec.refused_fields().into_iter().map(refused).collect();
+    faults.extend(forbidden::pod(spec, SPEC));
     match spec.containers.as_slice() {
         [only] => faults.extend(container::check(only, &format!("{SPEC}.containers[0]"))),
         [] => faults.push(fault(

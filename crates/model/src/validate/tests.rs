@@ -368,6 +368,36 @@ fn annotations_of_the_autoscaler() {
 }
 
 #[test]
+fn the_scaling_mode_of_a_service() {
+    const MODE: &str = "run.googleapis.com/scalingMode";
+    const COUNT: &str = "run.googleapis.com/manualInstanceCount";
+    let at = |annotations: Value| found(&with("/metadata/annotations", annotations));
+    for right in [
+        json!({MODE: "automatic"}),
+        json!({MODE: "manual", COUNT: "0"}),
+        json!({MODE: "manual", COUNT: "1000"}),
+        json!({"run.googleapis.com/ingress": "all"}),
+    ] {
+        assert_eq!(at(right.clone()), [], "{right}");
+    }
+    for (wrong, key) in [
+        (json!({MODE: "Manual"}), MODE),
+        (json!({MODE: "off", COUNT: "1"}), MODE),
+        (json!({MODE: "manual"}), COUNT),
+        (json!({MODE: "manual", COUNT: "1001"}), COUNT),
+        (json!({MODE: "manual", COUNT: "-1"}), COUNT),
+        (json!({MODE: "manual", COUNT: "+1"}), COUNT),
+        (json!({MODE: "manual", COUNT: ""}), COUNT),
+        (json!({MODE: "manual", COUNT: "99999999999"}), COUNT),
+        (json!({COUNT: "1"}), COUNT),
+        (json!({MODE: "automatic", COUNT: "1"}), COUNT),
+    ] {
+        let want = [("INVALID_ANNOTATION".to_owned(), format!("metadata.annotations[{key}]"))];
+        assert_eq!(at(wrong.clone()), want, "{wrong}");
+    }
+}
+
+#[test]
 fn shares_of_traffic() {
     for (traffic, at) in [
         (json!([{"latestRevision": true, "percent": 99}]), "spec.traffic"),

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const POLICY: ScalePolicy = ScalePolicy { min: 0, max: 100, concurrency: 10, idle_ms: 60_000 };
+const POLICY: ScalePolicy =
+    ScalePolicy { min: 0, max: 100, concurrency: 10, idle_ms: 60_000, manual: None };
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_micros(1_000_000_000_000_000).plus(Duration::from_secs(seconds))
@@ -163,6 +164,29 @@ fn failing_starts_back_off_and_are_tried_one_at_a_time() {
 }
 
 #[test]
+fn a_manual_number_outweighs_demand_and_bounds() {
+    let busy = Demand { held: 500, in_flight: 500, ready: 7, ..Demand::default() };
+    for (count, demand) in [(0, busy), (3, busy), (3, Demand::default()), (900, busy)] {
+        let policy = ScalePolicy { min: 2, max: 5, manual: Some(count), ..POLICY };
+        let decision = decide(&policy, &demand, Memory::default(), at(0)).0;
+        let want = Decision { want: count, why: Why::Manual { count }, again_at: None };
+        assert_eq!(decision, want);
+    }
+    // An idle window that passes changes nothing.
+    let policy = ScalePolicy { manual: Some(2), ..POLICY };
+    let idle = Demand { ready: 2, last_active: Some(at(0)), ..Demand::default() };
+    assert_eq!(decide(&policy, &idle, Memory::default(), at(100_000)).0.want, 2);
+}
+
+#[test]
+fn a_manual_number_waits_after_failed_starts_too() {
+    let policy = ScalePolicy { manual: Some(3), ..POLICY };
+    let failed = Demand { failures: 2, last_failure: Some(at(0)), ready: 1, ..Demand::default() };
+    let decision = decide(&policy, &failed, Memory::default(), at(1)).0;
+    assert_eq!((decision.want, decision.again_at), (1, Some(at(2))));
+}
+
+#[test]
 fn every_rule_has_a_name_and_a_sentence() {
     let now = at(0);
     let all = [
@@ -172,6 +196,7 @@ fn every_rule_has_a_name_and_a_sentence() {
         Why::RecentDemand { peak: 1, until: now },
         Why::Idle { idle_ms: 1 },
         Why::Min { min: 1 },
+        Why::Manual { count: 1 },
         Why::Max { need: 2, max: 1 },
         Why::Backoff { failures: 1, retry_at: now, need: 1 },
         Why::OneAtATime { failures: 1, need: 2 },
@@ -204,7 +229,8 @@ fn victims_are_idle_and_young() {
 prop_compose! {
     fn any_policy()(min in 0u32..5, extra in 0u32..50, unlimited: bool, concurrency in 0u32..20,
                     idle_ms in 1_000u64..120_000) -> ScalePolicy {
-        ScalePolicy { min, max: if unlimited { 0 } else { min.max(1) + extra }, concurrency, idle_ms }
+        let max = if unlimited { 0 } else { min.max(1) + extra };
+        ScalePolicy { min, max, concurrency, idle_ms, manual: None }
     }
 }
 

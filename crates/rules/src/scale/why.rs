@@ -42,6 +42,11 @@ pub enum Why {
         /// That number.
         min: u32,
     },
+    /// Somebody set the number by hand.
+    Manual {
+        /// That number.
+        count: u32,
+    },
     /// More would be needed than the policy allows.
     Max {
         /// Instances that would be needed.
@@ -77,6 +82,7 @@ impl Why {
             Self::RecentDemand { .. } => "recent-demand",
             Self::Idle { .. } => "idle",
             Self::Min { .. } => "min-scale",
+            Self::Manual { .. } => "manual",
             Self::Max { .. } => "max-scale",
             Self::Backoff { .. } => "start-backoff",
             Self::OneAtATime { .. } => "one-at-a-time",
@@ -104,6 +110,7 @@ impl fmt::Display for Why {
             ),
             Self::Idle { idle_ms } => write!(f, "no request for {idle_ms} ms"),
             Self::Min { min } => write!(f, "at least {min} always run"),
+            Self::Manual { count } => write!(f, "scaling is manual, to {count}"),
             Self::Max { need, max } => write!(f, "{need} would be needed, {max} are allowed"),
             Self::Backoff { failures, retry_at, need } => write!(
                 f,
