@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Commit, Error, Write};
+use crate::{Commit, Error, Record, SCAN_BYTES, Scan, Write};
 
 /// Longest key, in bytes: group, resource, namespace and name of at most 253 bytes each.
 pub const KEY_BYTES_MAX: usize = 1_024;
@@ -19,6 +19,41 @@ impl Write {
         match self {
             Self::Put { key, .. } | Self::Delete { key } => key,
         }
+    }
+}
+
+/// Records of a scan, as many as it may hold.
+pub(crate) struct Page {
+    limit: usize,
+    bytes: usize,
+    records: Vec<Record>,
+    more: bool,
+}
+
+impl Page {
+    /// An empty page for `limit` records.
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self { limit, bytes: 0, records: Vec::new(), more: false }
+    }
+
+    /// Whether a record was offered that is left for the next page.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.more
+    }
+
+    /// Takes the next record, if there is room for it.
+    pub(crate) fn offer(&mut self, record: Record) {
+        self.bytes = self.bytes.saturating_add(record.value.data.len());
+        let large = self.bytes > SCAN_BYTES && !self.records.is_empty();
+        self.more = large || self.records.len() == self.limit;
+        if !self.more {
+            self.records.push(record);
+        }
+    }
+
+    /// The page as of `version`.
+    pub(crate) fn into_scan(self, version: u64) -> Scan {
+        Scan { records: self.records, version, more: self.more }
     }
 }
 

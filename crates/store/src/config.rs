@@ -16,6 +16,10 @@ pub const AUDIT_AGE: Duration = Duration::from_hours(30 * 24);
 /// makes (a few events for each of 1,000 instances), and at most some MiB of references.
 pub const WATCH_QUEUE: usize = 4_096;
 
+/// Bytes of values after which a scan ends early: enough for a page of ordinary objects, and little
+/// memory for a page of large ones.
+pub const SCAN_BYTES: usize = 8 << 20;
+
 /// How much history is kept beside the newest records. A version is retained while it is both
 /// young enough and among the newest.
 ///

@@ -5,6 +5,7 @@
 
 mod commits;
 mod history;
+mod progress;
 mod watches;
 
 use std::future::Future;
@@ -35,6 +36,7 @@ where
     commits::values(fresh().await).await;
     commits::limits(fresh().await).await;
     history::prefixes(fresh().await).await;
+    history::large_pages_end_early(fresh().await).await;
     history::pages_show_one_version(fresh().await).await;
     history::future_versions(fresh().await).await;
     let few = Retention { age: Duration::from_mins(10), versions: 50 };
@@ -46,6 +48,10 @@ where
     watches::no_gaps_under_load(fresh().await).await;
     watches::lag(fresh().await).await;
     watches::end(fresh().await).await;
+    progress::quiet(fresh().await).await;
+    progress::replaying(fresh().await).await;
+    progress::lagging(fresh().await).await;
+    progress::resumes_exactly(fresh().await).await;
 }
 
 /// Events that may wait for one watcher in this suite.

@@ -2,23 +2,25 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::seam::Source;
-use crate::{Error, WatchEvent, Watcher};
+use crate::{Change, Error, Source, WatchEvent, Watcher};
 
 /// Events that a replaying watcher reads at once.
 const PAGE: usize = 256;
 
-type Event = Result<WatchEvent, Error>;
+type Event = Result<Arc<Change>, Error>;
 
 /// Every live watcher of one store.
 #[derive(Debug)]
 pub(crate) struct Hub {
     state: Mutex<State>,
+    /// Newest version of which every watcher has everything in its queue.
+    published: Arc<AtomicU64>,
     queue: usize,
 }
 
@@ -33,32 +35,57 @@ struct State {
 struct Subscriber {
     prefix: String,
     since: u64,
-    events: mpsc::Sender<Event>,
+    queue: mpsc::Sender<Queued>,
+}
+
+/// A change in the queue of one watcher.
+#[derive(Debug)]
+struct Queued {
+    event: Event,
+    /// Version that the watcher has everything of once it has this.
+    through: u64,
 }
 
 impl Subscriber {
-    /// Queues the event; false when this watcher is done for.
-    fn offer(&self, event: &WatchEvent) -> bool {
-        // One place in the queue is kept free, so that a watcher that lags can be told.
-        if self.events.capacity() <= 1 {
-            // The queue is closed or full only when nobody will read it any more.
-            let _ = self.events.try_send(Err(Error::Lagged));
-            return false;
+    /// Queues what the commit of `version` changed here; false when this watcher is done for.
+    fn take(
+        &self,
+        version: u64,
+        events: &[WatchEvent],
+        shared: &mut [Option<Arc<Change>>],
+    ) -> bool {
+        if version <= self.since {
+            return true;
         }
-        self.events.try_send(Ok(event.clone())).is_ok()
+        let wanted = |event: &WatchEvent| event.key().starts_with(&self.prefix);
+        let mut wanted = events.iter().zip(shared).filter(|(event, _)| wanted(event)).peekable();
+        while let Some((event, shared)) = wanted.next() {
+            let change = shared.get_or_insert_with(|| Arc::new(Change::new(event.clone())));
+            let through = if wanted.peek().is_none() { version } else { version - 1 };
+            if !self.offer(Arc::clone(change), through) {
+                return false;
+            }
+        }
+        true
     }
 
-    fn wants(&self, event: &WatchEvent) -> bool {
-        event.version() > self.since && event.key().starts_with(&self.prefix)
+    fn offer(&self, change: Arc<Change>, through: u64) -> bool {
+        // One place in the queue is kept free, so that a watcher that lags can be told.
+        if self.queue.capacity() <= 1 {
+            // The queue is closed or full only when nobody will read it any more.
+            let _ = self.queue.try_send(Queued { event: Err(Error::Lagged), through: 0 });
+            return false;
+        }
+        self.queue.try_send(Queued { event: Ok(change), through }).is_ok()
     }
 }
 
 impl Hub {
     /// A hub without watchers, `newest` being the version of the store; `queue` events may wait
     /// for each watcher.
-    pub(crate) const fn new(newest: u64, queue: usize) -> Self {
+    pub(crate) fn new(newest: u64, queue: usize) -> Self {
         let state = State { newest, closed: false, subscribers: Vec::new() };
-        Self { state: Mutex::new(state), queue }
+        Self { state: Mutex::new(state), published: Arc::new(AtomicU64::new(newest)), queue }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -67,26 +94,28 @@ impl Hub {
 
     /// Queues every later change to keys with `prefix`, but none of a version up to `since`.
     /// Answers the version after which the queue begins.
-    pub(crate) fn subscribe(&self, prefix: &str, since: u64) -> (mpsc::Receiver<Event>, u64) {
-        let (sender, receiver) = mpsc::channel(self.queue.max(1).saturating_add(1));
+    pub(crate) fn subscribe(&self, prefix: &str, since: u64) -> (Live, u64) {
+        let (sender, queue) = mpsc::channel(self.queue.max(1).saturating_add(1));
         let mut state = self.lock();
-        state.subscribers.retain(|subscriber| !subscriber.events.is_closed());
+        state.subscribers.retain(|subscriber| !subscriber.queue.is_closed());
         if !state.closed {
             let prefix = prefix.to_owned();
-            state.subscribers.push(Subscriber { prefix, since, events: sender });
+            state.subscribers.push(Subscriber { prefix, since, queue: sender });
         }
-        (receiver, state.newest)
+        let reached = AtomicU64::new(since);
+        let published = Arc::clone(&self.published);
+        (Live { queue, published, reached, ended: false }, state.newest)
     }
 
     /// Tells the watchers what the commit of `version` changed. Versions come in order.
     pub(crate) fn publish(&self, version: u64, events: &[WatchEvent]) {
         let mut state = self.lock();
         state.newest = version;
-        for event in events {
-            state
-                .subscribers
-                .retain(|subscriber| !subscriber.wants(event) || subscriber.offer(event));
-        }
+        // Copied for the first watcher that wants it, and shared by all that do.
+        let mut shared = vec![None; events.len()];
+        state.subscribers.retain(|subscriber| subscriber.take(version, events, &mut shared));
+        // Only now: whoever sees this number finds everything up to it in the queue.
+        self.published.store(version, Ordering::Release);
     }
 
     /// Ends every watch after what is queued.
@@ -94,6 +123,57 @@ impl Hub {
         let mut state = self.lock();
         state.closed = true;
         state.subscribers.clear();
+    }
+}
+
+/// What happens from now on.
+pub(crate) struct Live {
+    queue: mpsc::Receiver<Queued>,
+    published: Arc<AtomicU64>,
+    reached: AtomicU64,
+    /// After an error or the end nothing more is known.
+    ended: bool,
+}
+
+impl Live {
+    /// What is queued already.
+    #[cfg(test)]
+    pub(crate) fn try_next(&mut self) -> Option<Event> {
+        self.queue.try_recv().ok().map(|queued| queued.event)
+    }
+
+    /// Ends it and forgets what is queued.
+    fn stop(&mut self) {
+        self.ended = true;
+        self.queue.close();
+        while self.queue.try_recv().is_ok() {}
+    }
+}
+
+#[async_trait]
+impl Source for Live {
+    async fn next(&mut self) -> Option<Event> {
+        let Some(Queued { event, through }) = self.queue.recv().await else {
+            self.progress();
+            self.ended = true;
+            return None;
+        };
+        match &event {
+            Ok(_) => drop(self.reached.fetch_max(through, Ordering::Relaxed)),
+            Err(_) => self.ended = true,
+        }
+        Some(event)
+    }
+
+    fn progress(&self) -> u64 {
+        if !self.ended {
+            // The number first: what is published between the two is in the queue already.
+            let published = self.published.load(Ordering::Acquire);
+            if self.queue.is_empty() {
+                self.reached.fetch_max(published, Ordering::Relaxed);
+            }
+        }
+        self.reached.load(Ordering::Relaxed)
     }
 }
 
@@ -132,14 +212,14 @@ pub(crate) fn replay(
     history: Arc<dyn History>,
     prefix: &str,
     (since, through): (u64, u64),
-    live: mpsc::Receiver<Event>,
+    live: Live,
 ) -> Watcher {
     if since >= through {
         return Watcher::new(live);
     }
     let stage = Stage::Between { after: Position::after(since) };
-    let prefix = prefix.to_owned();
-    Watcher::from_source(Replay { history, prefix, through, stage, page: VecDeque::new(), live })
+    let (prefix, page, reached) = (prefix.to_owned(), VecDeque::new(), since);
+    Watcher::new(Replay { history, prefix, through, stage, page, reached, live })
 }
 
 struct Replay {
@@ -147,8 +227,10 @@ struct Replay {
     prefix: String,
     through: u64,
     stage: Stage,
-    page: VecDeque<WatchEvent>,
-    live: mpsc::Receiver<Event>,
+    page: VecDeque<(WatchEvent, u64)>,
+    /// Everything up to this version of the history was given out.
+    reached: u64,
+    live: Live,
 }
 
 type Page = Vec<(Position, WatchEvent)>;
@@ -158,17 +240,21 @@ enum Stage {
     Between { after: Position },
     /// The next page is being read. It is kept here and not in the future of `next`, so that a
     /// caller that drops that future again and again still gets on.
-    Reading { after: Position, page: Pin<Box<dyn Future<Output = Result<Page, Error>> + Send>> },
+    Reading { after: Position, page: Reading },
     /// All of history was read.
     Live,
 }
+
+/// A page on its way.
+type Reading = Pin<Box<dyn Future<Output = Result<Page, Error>> + Send>>;
 
 #[async_trait]
 impl Source for Replay {
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.page.pop_front() {
-                return Some(Ok(event));
+            if let Some((event, reached)) = self.page.pop_front() {
+                self.reached = reached;
+                return Some(Ok(Arc::new(Change::new(event))));
             }
             match &mut self.stage {
                 Stage::Between { after } => {
@@ -185,8 +271,15 @@ impl Source for Replay {
                         Err(error) => return Some(Err(self.fail(error))),
                     }
                 }
-                Stage::Live => return self.live.recv().await,
+                Stage::Live => return self.live.next().await,
             }
+        }
+    }
+
+    fn progress(&self) -> u64 {
+        match self.stage {
+            Stage::Live if self.page.is_empty() => self.reached.max(self.live.progress()),
+            _ => self.reached,
         }
     }
 }
@@ -196,14 +289,24 @@ impl Replay {
         let after = page.last().map_or(after, |(position, _)| *position);
         let last = page.len() < PAGE;
         self.stage = if last { Stage::Live } else { Stage::Between { after } };
-        self.page = page.into_iter().map(|(_, event)| event).collect();
+        if last && page.is_empty() {
+            self.reached = self.through;
+        }
+        let versions: Vec<u64> = page.iter().map(|(position, _)| position.version).collect();
+        let next = versions.iter().skip(1).copied().map(Some).chain([None]);
+        let reached = versions.iter().zip(next).map(|(version, next)| match next {
+            Some(next) if next > *version => *version,
+            None if last => self.through,
+            // More of the same commit follows, or may follow on the next page.
+            _ => version - 1,
+        });
+        self.page = page.into_iter().map(|(_, event)| event).zip(reached).collect();
     }
 
     /// Nothing comes after an error: what is queued would follow a gap.
     fn fail(&mut self, error: Error) -> Error {
         self.stage = Stage::Live;
-        self.live.close();
-        while self.live.try_recv().is_ok() {}
+        self.live.stop();
         error
     }
 }
@@ -227,8 +330,9 @@ mod tests {
         assert_eq!(through, 4);
         hub.publish(5, &[put("/a", 5)]);
         hub.publish(6, &[put("/a", 6), put("/b", 6)]);
-        assert_eq!(events.try_recv().unwrap().unwrap().version(), 6);
-        assert!(events.try_recv().is_err());
+        assert_eq!(events.progress(), 5);
+        assert_eq!(events.try_next().unwrap().unwrap().event().version(), 6);
+        assert!(events.try_next().is_none());
     }
 
     #[test]

@@ -32,7 +32,9 @@
 //!
 //! A watcher is registered first and then replays history up to the version of its registration,
 //! page by page as it is read; what is committed later waits in its bounded queue. So there is
-//! neither a gap nor a duplicate between the two, and a slow reader costs no thread.
+//! neither a gap nor a duplicate between the two, and a slow reader costs no thread. All watchers of
+//! a change share one copy of it, and each can say up to which version of the whole store it has
+//! given out everything ([`Watcher::progress`]), also when nothing that it is about happened.
 //!
 //! # Entry points
 //!
@@ -68,8 +70,10 @@ pub mod memory;
 pub mod sealing;
 mod seam;
 pub mod sqlite;
+mod watcher;
 
 pub use check::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WRITES_MAX};
-pub use config::{AUDIT_AGE, IDEMPOTENCY_AGE, Options, Retention, WATCH_QUEUE};
+pub use config::{AUDIT_AGE, IDEMPOTENCY_AGE, Options, Retention, SCAN_BYTES, WATCH_QUEUE};
 pub use error::Error;
-pub use seam::{Commit, Precondition, Record, Scan, Store, Value, WatchEvent, Watcher, Write};
+pub use seam::{Commit, Precondition, Record, Scan, Store, Value, WatchEvent, Write};
+pub use watcher::{Change, Source, Watcher};

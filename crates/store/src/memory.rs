@@ -229,9 +229,13 @@ impl State {
             found.extend(then.values().flatten());
             found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         }
-        let more = found.len() > limit;
-        found.truncate(limit);
-        Scan { records: found.into_iter().cloned().collect(), version: at, more }
+        let mut page = check::Page::new(limit);
+        for record in found {
+            if !page.is_full() {
+                page.offer(record.clone());
+            }
+        }
+        page.into_scan(at)
     }
 
     fn compact(&mut self, retention: Retention, now: Timestamp) {

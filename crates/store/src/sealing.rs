@@ -24,8 +24,10 @@ use bytes::Bytes;
 
 pub use key::Key;
 
-use crate::seam::Source;
-use crate::{Commit, Error, Precondition, Record, Scan, Store, Value, WatchEvent, Watcher, Write};
+use crate::{
+    Change, Commit, Error, Precondition, Record, Scan, Source, Store, Value, WatchEvent, Watcher,
+    Write,
+};
 
 /// Key of the record that tells a wrong key from a right one.
 pub const KEY_CHECK: &str = "/ebb.dev/keychecks//sealing";
@@ -104,7 +106,7 @@ impl Store for Sealing {
 
     async fn watch(&self, prefix: &str, since: u64) -> Result<Watcher, Error> {
         let inner = Some(self.inner.watch(prefix, since).await?);
-        Ok(Watcher::from_source(Opened { inner, key: Arc::clone(&self.key) }))
+        Ok(Watcher::new(Opened { inner, progress: since, key: Arc::clone(&self.key) }))
     }
 }
 
@@ -118,27 +120,48 @@ fn open(key: &Key, mut record: Record) -> Result<Record, Error> {
 struct Opened {
     /// None after an error.
     inner: Option<Watcher>,
+    /// How far the watcher inside was before the change that it gave out last.
+    progress: u64,
     key: Arc<Key>,
+}
+
+impl Opened {
+    /// The change in the clear: the same where nothing of it is sealed.
+    fn open(&self, change: Arc<Change>) -> Result<Arc<Change>, Error> {
+        let sealed = |record: &Record| record.value.sealed;
+        let opened = match change.event() {
+            WatchEvent::Put { record, previous }
+                if sealed(record) || previous.as_ref().is_some_and(sealed) =>
+            {
+                WatchEvent::Put {
+                    record: open(&self.key, record.clone())?,
+                    previous: previous.clone().map(|record| open(&self.key, record)).transpose()?,
+                }
+            }
+            WatchEvent::Delete { previous, version } if sealed(previous) => {
+                let previous = open(&self.key, previous.clone())?;
+                WatchEvent::Delete { previous, version: *version }
+            }
+            WatchEvent::Put { .. } | WatchEvent::Delete { .. } => return Ok(change),
+        };
+        Ok(Arc::new(Change::new(opened)))
+    }
 }
 
 #[async_trait]
 impl Source for Opened {
-    async fn next(&mut self) -> Option<Result<WatchEvent, Error>> {
-        let event = self.inner.as_mut()?.next().await?.and_then(|event| {
-            Ok(match event {
-                WatchEvent::Put { record, previous } => WatchEvent::Put {
-                    record: open(&self.key, record)?,
-                    previous: previous.map(|record| open(&self.key, record)).transpose()?,
-                },
-                WatchEvent::Delete { previous, version } => {
-                    WatchEvent::Delete { previous: open(&self.key, previous)?, version }
-                }
-            })
-        });
-        if event.is_err() {
+    async fn next(&mut self) -> Option<Result<Arc<Change>, Error>> {
+        let inner = self.inner.as_mut()?;
+        self.progress = inner.progress();
+        let change = inner.next_shared().await?.and_then(|change| self.open(change));
+        if change.is_err() {
             self.inner = None;
         }
-        Some(event)
+        Some(change)
+    }
+
+    fn progress(&self) -> u64 {
+        self.inner.as_ref().map_or(self.progress, Watcher::progress)
     }
 }
 

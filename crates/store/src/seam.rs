@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::Error;
+use crate::{Error, Watcher};
 
 /// A versioned, ordered key space with atomic commits and watch.
 ///
@@ -17,7 +17,8 @@ pub trait Store: Send + Sync {
     async fn get(&self, key: &str) -> Result<Option<Record>, Error>;
 
     /// Records whose key starts with `prefix` and is greater than `after`, in key order, as they
-    /// were at version `at` (none: now), at most `limit`.
+    /// were at version `at` (none: now), at most `limit`. Fewer, but at least one, when they would
+    /// hold more than [`crate::SCAN_BYTES`]; [`Scan::more`] then says so.
     ///
     /// # Errors
     /// [`Error::Compacted`] when `at` is older than what is retained; [`Error::FutureVersion`]
@@ -184,55 +185,5 @@ impl WatchEvent {
             Self::Put { previous, .. } => previous.as_ref(),
             Self::Delete { previous, .. } => Some(previous),
         }
-    }
-}
-
-/// Where the events of a [`Watcher`] come from.
-#[async_trait]
-pub(crate) trait Source: Send {
-    /// The next change. Dropping the future before it is ready loses nothing.
-    async fn next(&mut self) -> Option<Result<WatchEvent, Error>>;
-}
-
-#[async_trait]
-impl Source for tokio::sync::mpsc::Receiver<Result<WatchEvent, Error>> {
-    async fn next(&mut self) -> Option<Result<WatchEvent, Error>> {
-        self.recv().await
-    }
-}
-
-/// The receiving end of a watch.
-///
-/// The queue behind it is bounded: a watcher that does not keep up gets [`Error::Lagged`] once and
-/// then nothing, and watches again from the last version that it saw.
-pub struct Watcher {
-    source: Box<dyn Source>,
-}
-
-impl Watcher {
-    /// From the receiving end of an implementation's bounded queue.
-    pub fn new(events: tokio::sync::mpsc::Receiver<Result<WatchEvent, Error>>) -> Self {
-        Self::from_source(events)
-    }
-
-    pub(crate) fn from_source(source: impl Source + 'static) -> Self {
-        Self { source: Box::new(source) }
-    }
-
-    /// The next change; none when the store is closed, and after an error.
-    ///
-    /// It may be used in `select!`: dropping the future before it is ready loses no event.
-    ///
-    /// # Errors
-    /// [`Error::Lagged`] when this watcher was too slow; [`Error::Compacted`] when it was so slow
-    /// in replaying history that the rest of it is gone.
-    pub async fn next(&mut self) -> Option<Result<WatchEvent, Error>> {
-        self.source.next().await
-    }
-}
-
-impl std::fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watcher").finish_non_exhaustive()
     }
 }

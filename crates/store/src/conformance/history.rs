@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{Bench, delete, keys, next, put, text};
-use crate::{Commit, Error, WatchEvent};
+use crate::{Commit, Error, SCAN_BYTES, WatchEvent};
 
 pub(super) async fn prefixes(bench: Bench) {
     let all = [
@@ -60,6 +60,27 @@ pub(super) async fn prefixes(bench: Bench) {
     assert_eq!(keys(&scan), ["/b"]);
     let scan = bench.store.scan("/a/b/", None, Some("/b"), 9).await.expect("after behind prefix");
     assert!(scan.records.is_empty() && !scan.more);
+}
+
+/// A page of large values holds fewer of them; nothing is skipped.
+pub(super) async fn large_pages_end_early(bench: Bench) {
+    let large = "x".repeat(SCAN_BYTES / 3 + 1);
+    let names = ["/l/a", "/l/b", "/l/c", "/l/d", "/l/e"];
+    for name in names {
+        bench.commit(vec![put(name, &large)]).await;
+    }
+    bench.commit(vec![put("/l/f", &large.repeat(4))]).await;
+    let mut sizes = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = bench.store.scan("/l/", None, after.as_deref(), 500).await.expect("page");
+        sizes.push(keys(&page).len());
+        after = page.records.last().map(|record| record.key.clone());
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(sizes, [2, 2, 1, 1], "by their bytes, but one at least");
 }
 
 /// Pages of a list show one version, while others write, replace and remove.

@@ -131,19 +131,19 @@ pub(super) fn scan(
          WHERE id = ?1",
     )?;
     let mut rows = statement.query(params![first, end, signed(version)])?;
-    let (mut records, mut last) = (Vec::new(), String::new());
-    while records.len() <= limit
+    let (mut page, mut last) = (check::Page::new(limit), String::new());
+    while !page.is_full()
         && let Some(row) = rows.next()?
     {
         let key = row.get_ref("key")?.as_str().map_err(rusqlite::Error::from)?;
         if key != last {
             key.clone_into(&mut last);
-            records.extend(fetch.query_row([row.get::<_, i64>("id")?], record)?);
+            if let Some(record) = fetch.query_row([row.get::<_, i64>("id")?], record)? {
+                page.offer(record);
+            }
         }
     }
-    let more = records.len() > limit;
-    records.truncate(limit);
-    Ok(Scan { records, version, more })
+    Ok(page.into_scan(version))
 }
 
 /// Changes after `after` up to the commit `through`, in commit order.

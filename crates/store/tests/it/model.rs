@@ -127,6 +127,13 @@ async fn as_of(store: &dyn Store, model: &Model, version: u64) -> Result<(), Err
             }
             let have: Vec<Record> = state.values().cloned().collect();
             assert_eq!(have, with_prefix(then, prefix));
+            let reached = watcher.progress();
+            let mut rest = model.states.range(later + 1..).map(|(version, _)| *version);
+            match rest.find(|version| changes(model, *version, prefix) > 0) {
+                Some(next) => assert!(reached < next, "{reached}: {next} was not given out"),
+                None => assert!(reached <= *model.states.last_key_value().unwrap().0),
+            }
+            assert!(reached >= *later || changes(model, *later, prefix) == 0, "{reached}, {later}");
         }
     }
     Ok(())

@@ -48,8 +48,9 @@ fn commits_of_one_group_see_each_other_and_fail_alone() {
     assert!(matches!(answers.next().unwrap(), Err(Error::Conflict { key }) if key == "/a"));
     assert_eq!(answers.next().unwrap().unwrap(), 2);
     assert_eq!(answers.next().unwrap().unwrap(), 3);
-    let events: Vec<_> =
-        std::iter::from_fn(|| live.try_recv().ok()).map(|event| event.unwrap().version()).collect();
+    let events: Vec<_> = std::iter::from_fn(|| live.try_next())
+        .map(|event| event.unwrap().event().version())
+        .collect();
     assert_eq!(events, [1, 2, 3]);
 
     let rows: Vec<(i64, i64, String, String)> = writer
