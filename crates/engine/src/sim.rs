@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use ebb_kit::{Clock, Shutdown, Tasks};
 use ebb_model::InstanceId;
 use ebb_model::engine::{EngineEvent, EngineEventKind, InstanceSpec, InstanceStatus, State};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::{Act, Engine, Error, Events, Io, LogQuery, Open, check};
 pub use behaviour::{Behaviour, Ending};
@@ -132,7 +132,7 @@ struct Entry {
     status: InstanceStatus,
     output: Arc<Output>,
     commands: mpsc::Sender<Command>,
-    ended: watch::Receiver<bool>,
+    ended: Shutdown,
 }
 
 impl Sim {
@@ -162,9 +162,9 @@ impl Sim {
     /// Ends a running instance as if its program had ended so. Nothing happens to one that is
     /// not known or has ended.
     pub async fn end(&self, id: &InstanceId, ending: Ending) {
-        let Some((commands, mut ended)) = self.core.reach(id) else { return };
+        let Some((commands, ended)) = self.core.reach(id) else { return };
         if commands.send(Command::End(ending)).await.is_ok() {
-            let _ = ended.wait_for(|ended| *ended).await;
+            ended.wait().await;
         }
     }
 }
@@ -200,7 +200,7 @@ impl Core {
     }
 
     /// The ways to a running instance.
-    fn reach(&self, id: &InstanceId) -> Option<(mpsc::Sender<Command>, watch::Receiver<bool>)> {
+    fn reach(&self, id: &InstanceId) -> Option<(mpsc::Sender<Command>, Shutdown)> {
         let inner = self.lock();
         let entry = inner.instances.get(id).filter(|e| e.status.state != State::Exited)?;
         Some((entry.commands.clone(), entry.ended.clone()))
@@ -235,7 +235,7 @@ impl Engine for Sim {
             None => Behaviour::from_env(&spec),
         };
         let (commands, inbox) = mpsc::channel(16);
-        let (ended_tx, ended) = watch::channel(false);
+        let ended = Shutdown::new();
         let output = Arc::new(Output::new(core.config.logs_kept));
         let number = {
             let mut inner = core.lock();
@@ -257,29 +257,31 @@ impl Engine for Sim {
                 memory_bytes: 0,
                 cpu_ns: 0,
             };
-            let entry = Entry { status, output: Arc::clone(&output), commands, ended };
+            let entry =
+                Entry { status, output: Arc::clone(&output), commands, ended: ended.clone() };
             inner.instances.insert(id.clone(), entry);
             inner.starts
         };
         let (id, all) = (id.clone(), Arc::clone(core));
         let life = Life { core: all, id, spec, behaviour, output, inbox, number };
-        let shutdown = core.tasks.shutdown().clone();
+        let (shutdown, end) = (core.tasks.shutdown().clone(), ended);
         core.tasks.spawn("sim instance", async move {
             tokio::select! {
+                biased; // chance has no part in a simulation
                 () = life.run() => {}
                 () = shutdown.wait() => {}
             }
-            let _ = ended_tx.send(true);
+            end.call();
         });
         Ok(())
     }
 
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), Error> {
         self.core.injected(Call::Stop)?;
-        let Some((commands, mut ended)) = self.core.reach(id) else { return Ok(()) };
+        let Some((commands, ended)) = self.core.reach(id) else { return Ok(()) };
         // A failed send says that it ended meanwhile.
         if commands.send(Command::Stop(grace)).await.is_ok() {
-            let _ = ended.wait_for(|ended| *ended).await;
+            ended.wait().await;
         }
         Ok(())
     }
@@ -347,7 +349,7 @@ impl Engine for Sim {
                     biased;
                     () = core.tasks.shutdown().wait() => return,
                     () = send.closed() => return,
-                    _ = changed.changed(), if idle => {}
+                    () = changed.changed(), if idle => {}
                     () = std::future::ready(()), if !idle => {}
                 }
             }
@@ -392,8 +394,9 @@ async fn stream_logs(
             continue;
         }
         tokio::select! {
+            biased;
             () = send.closed() => return,
-            answer = changed.changed() => if answer.is_err() { return },
+            () = changed.changed() => {}
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Bounded histories that many readers follow, each at its own pace.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// A history of numbered items. Numbers start at 1 and rise by one; the oldest items are dropped
 /// once there are more than `keep`.
 #[derive(Debug)]
 pub(crate) struct Journal<T> {
     inner: Mutex<Inner<T>>,
-    changed: watch::Sender<u64>,
+    changed: Changed,
     keep: usize,
 }
 
@@ -19,6 +20,44 @@ struct Inner<T> {
     items: VecDeque<T>,
     last: u64,
     closed: bool,
+}
+
+/// Counts changes, and wakes readers in the order in which they wait: a `tokio::sync::watch` wakes
+/// them in random order, and chance has no part in a simulation.
+#[derive(Clone, Debug, Default)]
+struct Changed(Arc<(AtomicU64, Notify)>);
+
+impl Changed {
+    fn tell(&self) {
+        self.0.0.fetch_add(1, Ordering::AcqRel);
+        self.0.1.notify_waiters();
+    }
+
+    fn version(&self) -> u64 {
+        self.0.0.load(Ordering::Acquire)
+    }
+}
+
+/// Tells one reader of changes.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    changed: Changed,
+    seen: u64,
+}
+
+impl Changes {
+    /// Answers when there was a change since the last call, or since it was made.
+    pub(crate) async fn changed(&mut self) {
+        loop {
+            let told = self.changed.0.1.notified();
+            let version = self.changed.version();
+            if version != self.seen {
+                self.seen = version;
+                return;
+            }
+            told.await;
+        }
+    }
 }
 
 /// What a reader finds after a given number.
@@ -35,7 +74,7 @@ impl<T: Clone> Journal<T> {
     /// An empty history that keeps `keep` items.
     pub(crate) fn new(keep: usize) -> Self {
         let inner = Inner { items: VecDeque::new(), last: 0, closed: false };
-        Self { inner: Mutex::new(inner), changed: watch::Sender::new(0), keep: keep.max(1) }
+        Self { inner: Mutex::new(inner), changed: Changed::default(), keep: keep.max(1) }
     }
 
     /// Appends the item that `make` builds from its number.
@@ -48,13 +87,13 @@ impl<T: Clone> Journal<T> {
             inner.items.pop_front();
         }
         drop(inner);
-        self.changed.send_modify(|version| *version += 1);
+        self.changed.tell();
     }
 
     /// Nothing will follow.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.changed.send_modify(|version| *version += 1);
+        self.changed.tell();
     }
 
     /// What there is after number `since`.
@@ -78,8 +117,8 @@ impl<T: Clone> Journal<T> {
     }
 
     /// Tells about changes from now on.
-    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    pub(crate) fn watch(&self) -> Changes {
+        Changes { changed: self.changed.clone(), seen: self.changed.version() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {

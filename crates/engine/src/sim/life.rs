@@ -280,6 +280,7 @@ impl Life {
         let shutdown = connections.clone();
         self.core.tasks.spawn("sim connection", async move {
             tokio::select! {
+                biased;
                 () = work => {}
                 () = shutdown.wait() => {}
             }

@@ -36,7 +36,7 @@ pub(super) fn subscribe(core: &Arc<Core>, since: u64) -> Result<Events, Error> {
             tokio::select! {
                 () = reader.tasks.shutdown().wait() => return,
                 () = send.closed() => return,
-                _ = changed.changed() => {}
+                () = changed.changed() => {}
             }
         }
     });

@@ -4,14 +4,14 @@
 //! one more range for the unpacker) and the `n`-th 64th of the address range, by default a /16 of
 //! 100.64.0.0/10 (RFC 6598, addresses that no site's own network should use).
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::link;
 use super::socket::{Socket, system};
+use super::{link, ruleset};
 use crate::Error;
 
 /// Where claims are kept: on a tmpfs, since they mean nothing after a restart of the machine.
@@ -127,6 +127,8 @@ pub(crate) fn rehearsal_block() -> Block {
 #[derive(Debug)]
 pub struct Claim {
     block: Block,
+    /// The cell that had the block before and is gone.
+    before: Option<String>,
     _lock: File,
 }
 
@@ -138,7 +140,12 @@ impl Claim {
     /// [`Error::Exhausted`] when no block is free; [`Error::System`] for the file system.
     pub fn take(cell: &str, range: Range) -> Result<Self, Error> {
         let addresses = link::addresses(&Socket::route()?)?;
-        Self::take_in(Path::new(CLAIMS), cell, range, &addresses)
+        let claim = Self::take_in(Path::new(CLAIMS), cell, range, &addresses)?;
+        if let Some(before) = &claim.before {
+            // One that was killed leaves its rules, and they refuse packets to what is ours now.
+            Socket::netfilter()?.run(&ruleset::remove(before))?;
+        }
+        Ok(claim)
     }
 
     /// As [`Claim::take`], with the claims in `dir` and the host's addresses given.
@@ -161,8 +168,9 @@ impl Claim {
                 if !own && on_host.iter().any(|network| block.overlaps(*network)) {
                     continue;
                 }
-                if let Some(lock) = lock(&dir.join(n.to_string()), cell, own)? {
-                    return Ok(Self { block, _lock: lock });
+                if let Some((lock, before)) = lock(&dir.join(n.to_string()), cell, own)? {
+                    let before = before.filter(|before| before != cell && !is_held(dir, before));
+                    return Ok(Self { block, before, _lock: lock });
                 }
             }
         }
@@ -177,9 +185,20 @@ impl Claim {
     }
 }
 
-/// Locks the file of a block and writes the cell into it. None if another process holds it, or if
-/// only `own` blocks are wanted and the file names another cell.
-fn lock(path: &Path, cell: &str, own: bool) -> Result<Option<File>, Error> {
+/// Whether a process holds a block for `cell`.
+fn is_held(dir: &Path, cell: &str) -> bool {
+    (0..BLOCKS).any(|n| {
+        let path = dir.join(n.to_string());
+        let names_it = fs::read_to_string(&path).is_ok_and(|holder| holder == cell);
+        let locked = |file: File| matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        names_it && File::open(&path).is_ok_and(locked)
+    })
+}
+
+/// Locks the file of a block and writes the cell into it; answers the cell that it named before.
+/// None if another process holds it, or if only `own` blocks are wanted and the file names another
+/// cell.
+fn lock(path: &Path, cell: &str, own: bool) -> Result<Option<(File, Option<String>)>, Error> {
     let step = || format!("claiming {}", path.display());
     let opened = OpenOptions::new()
         .read(true)
@@ -204,12 +223,12 @@ fn lock(path: &Path, cell: &str, own: bool) -> Result<Option<File>, Error> {
         .read_to_string(&mut holder)
         .map_err(|error| system(step(), error))?;
     if own {
-        return Ok((holder == cell).then_some(file));
+        return Ok((holder == cell).then_some((file, None)));
     }
     let written =
         file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(cell.as_bytes()));
     written.map_err(|error| system(step(), error))?;
-    Ok(Some(file))
+    Ok(Some((file, super::check_cell(&holder).is_ok().then_some(holder))))
 }
 
 #[cfg(test)]
@@ -257,6 +276,29 @@ mod tests {
         drop(b);
         assert_eq!(take("bbbbbb").block().number(), 1);
         assert_eq!(take("cccccc").block().number(), 0);
+    }
+
+    #[test]
+    fn who_takes_a_block_learns_whose_rules_may_be_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let take = |cell: &str| Claim::take_in(dir.path(), cell, Range::default(), NONE).unwrap();
+        let a = take("aaaaaa");
+        assert_eq!(a.before, None);
+        drop(a);
+        let b = take("bbbbbb");
+        assert_eq!((b.block().number(), b.before.as_deref()), (0, Some("aaaaaa")));
+        drop(b);
+        assert_eq!(take("bbbbbb").before, None, "its own rules are replaced anyway");
+
+        // It lives on with another block: its rules are its own business.
+        fs::write(dir.path().join("1"), "bbbbbb").unwrap();
+        let alive = take("bbbbbb");
+        let c = take("cccccc");
+        assert_eq!((c.block().number(), c.before.as_deref()), (1, None));
+        drop((alive, c));
+
+        fs::write(dir.path().join("0"), "../../x").unwrap();
+        assert_eq!(take("dddddd").before, None, "no cell has such a name");
     }
 
     #[test]
