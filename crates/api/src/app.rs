@@ -9,7 +9,10 @@ use ebb_kit::{Clock, Shutdown};
 use ebb_store::Store;
 
 use crate::Platform;
+use crate::admission::UnderWay;
+use crate::admission::hooks::Hooks;
 use crate::auth::Authenticator;
+use crate::priority::Priority;
 use crate::registry::{Backing, Kind};
 
 /// The parts that the door stands on.
@@ -27,12 +30,20 @@ pub struct Deps {
     pub platform: Arc<dyn Platform>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Policies and quotas of this platform, besides those of the configuration.
+    pub hooks: Hooks,
 }
 
 /// Shared by every request.
 pub(crate) struct App {
     pub(crate) deps: Deps,
     pub(crate) auth: Authenticator,
+    /// Every policy and quota.
+    pub(crate) hooks: Hooks,
+    /// Creates under way, for the quotas.
+    pub(crate) under_way: Arc<UnderWay>,
+    /// Who is served now and who waits.
+    pub(crate) priority: Priority,
     pub(crate) uploads: PathBuf,
     pub(crate) max_body_bytes: usize,
     pub(crate) max_upload_bytes: u64,
@@ -45,7 +56,8 @@ impl App {
     pub(crate) fn store(&self, kind: &Kind) -> &dyn Store {
         match kind.backing {
             Backing::Durable => self.deps.store.as_ref(),
-            Backing::Live => self.deps.live.as_ref(),
+            // What is answered is nowhere; a look for it finds nothing.
+            Backing::Live | Backing::Answered => self.deps.live.as_ref(),
         }
     }
 }

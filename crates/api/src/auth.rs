@@ -121,6 +121,8 @@ pub enum Verb {
     Patch,
     /// Remove one.
     Delete,
+    /// Remove many.
+    DeleteCollection,
 }
 
 impl Verb {
@@ -134,12 +136,13 @@ impl Verb {
             Self::Update => "update",
             Self::Patch => "patch",
             Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
         }
     }
 }
 
 /// What it is to be done to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resource<'a> {
     /// Health and version: open to everybody, so that a load balancer can ask.
     Open,
@@ -150,7 +153,7 @@ pub enum Resource<'a> {
         /// API group, empty for core.
         group: &'a str,
         /// Plural, with `/subresource` where there is one.
-        resource: &'a str,
+        resource: String,
         /// Namespace; none for all of them or for a cluster-scoped kind.
         namespace: Option<&'a str>,
         /// Name; none for the whole collection.

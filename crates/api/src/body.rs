@@ -8,7 +8,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use serde_json::Value;
 
 use crate::status::Failure;
@@ -17,7 +17,10 @@ use crate::status::Failure;
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Body of an answer.
-pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// Body of a request, wherever it comes from.
+pub(crate) type Sent = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A JSON answer.
 pub(crate) fn json(status: StatusCode, value: &Value) -> Response<Body> {
@@ -38,6 +41,15 @@ pub(crate) fn text(status: StatusCode, text: &'static str) -> Response<Body> {
     whole(status, Bytes::from_static(text.as_bytes()), "text/plain; charset=utf-8")
 }
 
+/// An answer that is written already.
+pub(crate) fn bytes(
+    status: StatusCode,
+    bytes: Bytes,
+    content_type: &'static str,
+) -> Response<Body> {
+    whole(status, bytes, content_type)
+}
+
 fn whole(status: StatusCode, bytes: Bytes, content_type: &'static str) -> Response<Body> {
     let body = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
     respond(status, body, content_type)
@@ -48,7 +60,15 @@ pub(crate) fn stream<S>(chunks: S, content_type: &'static str) -> Response<Body>
 where
     S: Stream<Item = Bytes> + Send + 'static,
 {
-    let frames = chunks.map(|chunk| Ok(Frame::data(chunk)));
+    try_stream(chunks.map(Ok), content_type)
+}
+
+/// An answer that goes on, and is broken off at the first error.
+pub(crate) fn try_stream<S>(chunks: S, content_type: &'static str) -> Response<Body>
+where
+    S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+{
+    let frames = chunks.map(|chunk| chunk.map(Frame::data));
     let body = UnsyncBoxBody::new(StreamBody::new(frames));
     respond(StatusCode::OK, body, content_type)
 }
@@ -66,7 +86,7 @@ fn respond(status: StatusCode, body: Body, content_type: &'static str) -> Respon
 ///
 /// # Errors
 /// 413 over the limit, 400 when the client broke off or took too long.
-pub(crate) async fn read(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
+pub(crate) async fn read(body: Sent, limit: usize) -> Result<Bytes, Failure> {
     let collect = Limited::new(body, limit).collect();
     let Ok(collected) = tokio::time::timeout(BODY_TIMEOUT, collect).await else {
         return Err(Failure::bad_request(

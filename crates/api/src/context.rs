@@ -7,8 +7,10 @@ use http::header::ACCEPT;
 
 use crate::app::App;
 use crate::auth::Principal;
-use crate::registry::Kind;
+use crate::priority::Seat;
+use crate::registry::{Kind, Subresource};
 use crate::status::Failure;
+use crate::table::Include;
 
 /// One request, authorised.
 pub(crate) struct Context {
@@ -17,7 +19,22 @@ pub(crate) struct Context {
     /// Unique; in the answer's `Audit-Id`, and in the commit.
     pub(crate) request_id: String,
     pub(crate) query: Query,
-    pub(crate) table: bool,
+    pub(crate) view: View,
+    /// What the request takes of its level, until it is answered or its list is read.
+    pub(crate) seat: Option<Arc<Seat>>,
+    /// `User-Agent` of the client; empty when it sent none.
+    pub(crate) agent: String,
+}
+
+/// How the objects of an answer are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Whole.
+    Whole,
+    /// Their metadata only: Kubernetes' `PartialObjectMetadata`.
+    Metadata,
+    /// As rows of a table, which carry so much of them.
+    Table(Include),
 }
 
 /// The objects that a request is about.
@@ -28,6 +45,8 @@ pub(crate) struct Target {
     pub(crate) namespace: Option<String>,
     /// None for the collection.
     pub(crate) name: Option<String>,
+    /// None for the object itself.
+    pub(crate) subresource: Option<Subresource>,
 }
 
 impl std::fmt::Debug for Kind {
@@ -45,6 +64,14 @@ impl Target {
     /// The name; empty for the collection.
     pub(crate) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or_default()
+    }
+
+    /// Plural, with `/subresource` where there is one.
+    pub(crate) fn resource(&self) -> String {
+        match self.subresource {
+            None => self.kind.plural.to_owned(),
+            Some(subresource) => format!("{}/{}", self.kind.plural, subresource.as_str()),
+        }
     }
 
     /// The key of the object.
@@ -76,6 +103,11 @@ impl Query {
         self.0.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, value)| value.as_str())
     }
 
+    /// Whether a parameter is there, whatever it says.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, _)| n == name)
+    }
+
     /// A parameter that is a whole number, not negative.
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
         self.get(name)
@@ -90,11 +122,15 @@ impl Query {
             .transpose()
     }
 
-    /// A parameter that is `true` or `false`; absent means false.
+    /// A parameter that is `true` or `false`; absent means false. Python's clients write `True`, and
+    /// the name alone means true, as in Kubernetes.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, Failure> {
         match self.get(name) {
-            None | Some("false" | "0") => Ok(false),
-            Some("true" | "1") => Ok(true),
+            None => Ok(self.has(name)),
+            Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
             Some(other) => Err(Failure::bad_request(
                 "INVALID_PARAMETER",
                 format!("{name}={other:?} is neither true nor false"),
@@ -139,27 +175,30 @@ pub(crate) fn decode(text: &str, query: bool) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| invalid())
 }
 
-/// Whether the client would rather have a table: the first media range that we can serve decides.
+/// How the client would rather have the objects: the first media range that we can serve decides.
 /// JSON is the answer to everything else, also to clients that ask for protobuf first.
-pub(crate) fn wants_table(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .find_map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let json = matches!(parts.next(), Some("application/json" | "*/*" | "application/*"));
-            let parts: Vec<&str> = parts.collect();
-            let form = parts.iter().find_map(|part| part.strip_prefix("as="));
-            match form {
-                Some("Table") if json && parts.contains(&"v=v1") => Some(true),
-                None if json => Some(false),
-                _ => None,
-            }
-        })
-        .unwrap_or(false)
+///
+/// # Errors
+/// 400 for an unknown `includeObject` of a table.
+pub(crate) fn view(headers: &HeaderMap, query: &Query) -> Result<View, Failure> {
+    let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let found = ranges.flat_map(|value| value.split(',')).find_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let json = matches!(parts.next(), Some("application/json" | "*/*" | "application/*"));
+        let parts: Vec<&str> = parts.collect();
+        let form = parts.iter().find_map(|part| part.strip_prefix("as="));
+        let known = form.is_none() || parts.contains(&"v=v1");
+        Some(form).filter(|form| json && known && form.is_none_or(|form| FORMS.contains(&form)))
+    });
+    Ok(match found.flatten() {
+        None => View::Whole,
+        Some("Table") => View::Table(Include::of(query)?),
+        Some(_) => View::Metadata,
+    })
 }
+
+/// The forms of `meta.k8s.io/v1` that there are besides the objects themselves.
+const FORMS: [&str; 3] = ["Table", "PartialObjectMetadata", "PartialObjectMetadataList"];
 
 #[cfg(test)]
 mod tests {
@@ -179,7 +218,12 @@ mod tests {
         let query = Query::parse("limit=5&watch=true&x&labelSelector=a%3Db&limit=6").unwrap();
         assert_eq!(query.number("limit").unwrap(), Some(5));
         assert!(query.flag("watch").unwrap());
-        assert!(!query.flag("x").unwrap());
+        assert!(query.flag("x").unwrap(), "the name alone");
+        assert!(!query.flag("y").unwrap());
+        for (text, want) in [("True", Some(true)), ("FALSE", Some(false)), ("yes", None)] {
+            let query = Query::parse(&format!("watch={text}")).unwrap();
+            assert_eq!(query.flag("watch").ok(), want, "{text}");
+        }
         assert_eq!(query.get("labelSelector"), Some("a=b"));
         assert!(Query::parse("limit=-1").unwrap().number("limit").is_err());
         assert!(Query::parse("dryRun=Some").unwrap().dry_run().is_err());
@@ -187,20 +231,31 @@ mod tests {
 
     #[test]
     fn the_first_form_that_is_served_wins() {
-        for (accept, table) in [
-            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", true),
-            ("application/json, application/json;as=Table;v=v1;g=meta.k8s.io", false),
-            ("application/vnd.kubernetes.protobuf,application/json", false),
+        let table = View::Table(Include::Metadata);
+        for (accept, want) in [
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", table),
+            ("application/json, application/json;as=Table;v=v1;g=meta.k8s.io", View::Whole),
+            ("application/vnd.kubernetes.protobuf,application/json", View::Whole),
             (
                 "application/vnd.kubernetes.protobuf;as=Table;v=v1, application/json;as=Table;v=v1",
-                true,
+                table,
             ),
-            ("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", false),
-            ("*/*", false),
+            ("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", View::Whole),
+            ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", View::Metadata),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
+                 application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
+                View::Metadata,
+            ),
+            ("application/json;as=Nothing;g=meta.k8s.io;v=v1,application/json", View::Whole),
+            ("*/*", View::Whole),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, accept.parse().unwrap());
-            assert_eq!(wants_table(&headers), table, "{accept}");
+            assert_eq!(view(&headers, &Query::default()).unwrap(), want, "{accept}");
         }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, "application/json;as=Table;v=v1".parse().unwrap());
+        assert!(view(&headers, &Query::parse("includeObject=All").unwrap()).is_err());
     }
 }

@@ -1,6 +1,9 @@
 //! Reading bodies strictly: JSON or YAML into a tree that remembers duplicate keys, and the tree
 //! into a type that reports unknown fields.
 
+mod nearest;
+mod yaml;
+
 use std::fmt;
 
 use ebb_model::{Fault, Kind};
@@ -11,10 +14,17 @@ use serde_json::{Map, Number, Value};
 
 use crate::status::Failure;
 
+pub(crate) use nearest::nearest;
+pub(crate) use yaml::yaml;
+
 /// How deep objects and arrays may be nested.
 const MAX_DEPTH: usize = 64;
 const TOO_DEEP: &str = "nested deeper than 64 levels";
 const BAD_NUMBER: &str = "not a finite number";
+/// How many unknown or duplicate fields are named, each: the number of Kubernetes' own decoder.
+const MAX_REPORTED: usize = 100;
+/// Bytes of a path that are named. Keys are the client's, and may be as long as the body.
+const MAX_PATH_BYTES: usize = 1_024;
 
 /// A body, read.
 #[derive(Debug)]
@@ -43,35 +53,34 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Tree, Failure> {
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match value {
         Ok(value) => Ok(Tree { value, duplicates }),
-        Err(error) => Err(malformed("INVALID_JSON", "JSON", &error.to_string())),
+        Err(error) => Err(malformed(&error.to_string())),
     }
 }
 
-/// Reads a YAML body of one document.
-///
-/// # Errors
-/// 400 with line and column.
-pub(crate) fn yaml(bytes: &[u8]) -> Result<Tree, Failure> {
-    let mut duplicates = Vec::new();
-    let reader = serde_yaml_ng::Deserializer::from_slice(bytes);
-    let seed = Node { path: &mut Vec::new(), duplicates: &mut duplicates };
-    match seed.deserialize(reader) {
-        Ok(value) => Ok(Tree { value, duplicates }),
-        Err(error) => Err(malformed("INVALID_YAML", "YAML", &error.to_string())),
-    }
-}
-
-fn malformed(code: &str, language: &str, error: &str) -> Failure {
+fn malformed(error: &str) -> Failure {
     let code = if error.contains(TOO_DEEP) {
         "JSON_TOO_DEEP"
     } else if error.contains(BAD_NUMBER) || error.contains("number out of range") {
         "INVALID_NUMBER"
-    } else if error.contains("repetition limit exceeded") {
-        "MANIFEST_TOO_COMPLEX"
     } else {
-        code
+        "INVALID_JSON"
     };
-    Failure::bad_request(code, format!("the request body is not valid {language}: {error}"))
+    Failure::bad_request(code, format!("the request body is not valid JSON: {error}"))
+}
+
+/// The code for a value of the wrong type: numbers have one of their own.
+fn wrong_type(error: &str) -> &'static str {
+    let number = [", expected i", ", expected u", ", expected f"];
+    let numeric = number.iter().any(|word| {
+        let after = error.split(word).nth(1).unwrap_or_default();
+        after.starts_with(|c: char| c.is_ascii_digit())
+    });
+    let given = ["type: floating point", "type: string", "type: integer", "value: integer"];
+    if numeric && given.iter().any(|word| error.contains(word)) {
+        "INVALID_NUMBER"
+    } else {
+        "INVALID_VALUE"
+    }
 }
 
 /// Reads `value` as a `T`.
@@ -83,11 +92,18 @@ pub(crate) fn typed<T: DeserializeOwned + Serialize>(value: Value) -> Result<Dec
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
     let decoded = serde_ignored::deserialize::<_, _, T>(tracked, |path| {
-        unknown.push(render(&path));
+        if unknown.len() < MAX_REPORTED {
+            unknown.push(shorten(render(&path)));
+        }
     });
     let decoded = decoded.map_err(|error| {
         let path = track.path().to_string();
-        let fault = Fault::new("INVALID_VALUE", Kind::Invalid, error.to_string()).at(path.clone());
+        let error = match error.to_string() {
+            // The reader of base64 says what is wrong and not what it is about.
+            text if text.starts_with("Invalid ") => format!("it is not base64: {text}"),
+            text => text,
+        };
+        let fault = Fault::new(wrong_type(&error), Kind::Invalid, error.clone()).at(path.clone());
         Failure::bad_body(format!("the value of {path} cannot be read: {error}"), vec![fault])
     })?;
     let object = serde_json::to_value(decoded).map_err(|e| Failure::internal(e.to_string()))?;
@@ -107,6 +123,15 @@ fn render(path: &Path<'_>) -> String {
         | Path::NewtypeStruct { parent }
         | Path::NewtypeVariant { parent } => render(parent),
     }
+}
+
+/// The path, or as much of it as is worth naming.
+fn shorten(mut path: String) -> String {
+    if path.len() > MAX_PATH_BYTES {
+        path.truncate(path.floor_char_boundary(MAX_PATH_BYTES));
+        path.push_str("...");
+    }
+    path
 }
 
 /// Reads one value of the tree.
@@ -192,8 +217,8 @@ impl<'de> Visitor<'de> for Node<'_> {
             self.path.push(if self.path.is_empty() { key.clone() } else { format!(".{key}") });
             let node = Node { path: &mut *self.path, duplicates: &mut *self.duplicates };
             let value = entries.next_value_seed(node)?;
-            if map.insert(key, value).is_some() {
-                self.duplicates.push(self.path.concat());
+            if map.insert(key, value).is_some() && self.duplicates.len() < MAX_REPORTED {
+                self.duplicates.push(shorten(self.path.concat()));
             }
             self.path.pop();
         }

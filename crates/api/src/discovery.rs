@@ -4,7 +4,10 @@ use http::header::ACCEPT;
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::auth::Verb;
 use crate::body::{self, Body};
+use crate::context::Query;
+use crate::document::{Document, FRESH};
 use crate::images;
 use crate::openapi;
 use crate::registry::{self, KINDS, Kind};
@@ -63,10 +66,10 @@ fn form(headers: &HeaderMap) -> Form {
 }
 
 /// A document.
-pub(crate) fn answer(document: &Discovery, headers: &HeaderMap) -> Response<Body> {
+pub(crate) fn answer(document: &Discovery, headers: &HeaderMap, query: &Query) -> Response<Body> {
     let aggregated = |core: bool| match form(headers) {
         Form::Plain => None,
-        Form::Aggregated(version) => Some(aggregate(core, version)),
+        Form::Aggregated(version) => Some(aggregate(core, version).answer(headers, FRESH)),
     };
     let value = match document {
         Discovery::Core => {
@@ -95,11 +98,20 @@ pub(crate) fn answer(document: &Discovery, headers: &HeaderMap) -> Response<Body
             "groupVersion": group_version(group, version),
             "resources": resources(group, version),
         }),
-        Discovery::OpenApiV2 => openapi::v2(),
-        Discovery::OpenApiV3 => openapi::index(),
-        Discovery::OpenApiV3Group(group, version) => openapi::document(group, version),
+        // kubectl looks here before it says that it does not know a kind.
+        Discovery::CustomKinds => json!({
+            "kind": "CustomResourceDefinitionList",
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "metadata": { "resourceVersion": "0" },
+            "items": [],
+        }),
+        Discovery::OpenApiV2 => return openapi::v2(headers),
+        Discovery::OpenApiV3 => return openapi::index(headers),
+        Discovery::OpenApiV3Group(group, version) => {
+            return openapi::group(group, version, headers, query);
+        }
     };
-    body::json(StatusCode::OK, &value)
+    Document::json(&value).answer(headers, FRESH)
 }
 
 fn groups() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -120,8 +132,8 @@ fn kinds(group: &str, version: &str) -> impl Iterator<Item = &'static Kind> {
     KINDS.iter().copied().filter(move |kind| kind.group == group && kind.version == version)
 }
 
-fn verbs(kind: &Kind) -> Vec<&'static str> {
-    kind.verbs.iter().map(|verb| verb.as_str()).collect()
+fn names(verbs: &[Verb]) -> Vec<&'static str> {
+    verbs.iter().map(|verb| verb.as_str()).collect()
 }
 
 /// `APIResource`s of a group and version.
@@ -133,7 +145,7 @@ fn resources(group: &str, version: &str) -> Vec<Value> {
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": verbs(kind),
+            "verbs": names(kind.verbs),
         });
         for (field, names) in [("shortNames", kind.short), ("categories", kind.categories)] {
             if !names.is_empty() {
@@ -142,13 +154,19 @@ fn resources(group: &str, version: &str) -> Vec<Value> {
         }
         all.push(resource);
         all.extend(kind.subresources.iter().map(|subresource| {
-            json!({
-                "name": format!("{}/{subresource}", kind.plural),
+            let (group, version, served) = subresource.gvk(kind);
+            let mut resource = json!({
+                "name": format!("{}/{}", kind.plural, subresource.as_str()),
                 "singularName": "",
                 "namespaced": kind.namespaced,
-                "kind": kind.kind,
-                "verbs": ["get"],
-            })
+                "kind": served,
+                "verbs": names(subresource.verbs()),
+            });
+            if (group, version) != (kind.group, kind.version) {
+                resource["group"] = json!(group);
+                resource["version"] = json!(version);
+            }
+            resource
         }));
     }
     if group == images::GROUP {
@@ -164,7 +182,7 @@ fn resources(group: &str, version: &str) -> Vec<Value> {
 }
 
 /// Everything in one document.
-fn aggregate(core: bool, form: &'static str) -> Response<Body> {
+fn aggregate(core: bool, form: &'static str) -> Document {
     let wanted =
         registry::group_versions().into_iter().filter(|(group, _)| group.is_empty() == core);
     let items: Vec<Value> = wanted
@@ -190,7 +208,7 @@ fn aggregate(core: bool, form: &'static str) -> Response<Body> {
         "v2" => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
         _ => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
     };
-    body::json_as(StatusCode::OK, &value, content_type)
+    Document::new(value.to_string().into_bytes(), content_type)
 }
 
 fn aggregated_resources(group: &str, version: &str) -> Vec<Value> {
@@ -213,7 +231,7 @@ fn aggregated_resource(kind: &Kind) -> Value {
         "responseKind": response,
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": verbs(kind),
+        "verbs": names(kind.verbs),
     });
     for (field, names) in [("shortNames", kind.short), ("categories", kind.categories)] {
         if !names.is_empty() {
@@ -222,7 +240,12 @@ fn aggregated_resource(kind: &Kind) -> Value {
     }
     if !kind.subresources.is_empty() {
         let subresources = kind.subresources.iter().map(|subresource| {
-            json!({ "subresource": subresource, "responseKind": response, "verbs": ["get"] })
+            let (group, version, served) = subresource.gvk(kind);
+            json!({
+                "subresource": subresource.as_str(),
+                "responseKind": { "group": group, "version": version, "kind": served },
+                "verbs": names(subresource.verbs()),
+            })
         });
         resource["subresources"] = subresources.collect();
     }

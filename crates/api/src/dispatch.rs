@@ -2,27 +2,36 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::request::Parts;
 use http::{Request, Response};
-use hyper::body::Incoming;
 
+use crate::accept::Language;
 use crate::app::App;
 use crate::auth::{Principal, Verb, authorize};
-use crate::body::{self, Body};
-use crate::context::{Context, Query, Target, wants_table};
+use crate::body::{self, Body, Sent};
+use crate::context::{self, Context, Query, Target, View};
+use crate::registry::Subresource;
 use crate::route::{self, Route};
 use crate::status::Failure;
-use crate::{discovery, explain, images, log, verbs};
+use crate::{accept, discovery, explain, gzip, health, images, log, verbs};
 
 /// Answers a request. Never fails: a failure is an answer too.
-pub(crate) async fn handle(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
-    let id = ulid::Ulid::from_parts(app.deps.clock.now().as_micros() / 1_000, rand::random());
+pub(crate) async fn handle(app: Arc<App>, request: Request<Sent>) -> Response<Body> {
+    let id =
+        ulid::Ulid::from_parts(app.deps.clock.now().as_micros() / 1_000, crate::entropy::bits());
     let id = id.to_string().to_lowercase();
     let (parts, body) = request.into_parts();
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let coding = parts.headers.get_all(ACCEPT_ENCODING).iter().cloned();
+    let coding = coding.map(|value| (ACCEPT_ENCODING, value)).collect();
+    let language = accept::language(&parts.headers);
     let answer = serve(app, id.clone(), parts, body).await;
-    let mut response = answer.unwrap_or_else(Failure::into_response);
+    let mut answer = answer.unwrap_or_else(Failure::into_response);
+    if language == Language::Yaml {
+        answer = accept::yaml(answer).await;
+    }
+    let mut response = gzip::answer(&coding, answer);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("audit-id", id);
     }
@@ -35,7 +44,7 @@ async fn serve(
     app: Arc<App>,
     request_id: String,
     parts: Parts,
-    body: Incoming,
+    body: Sent,
 ) -> Result<Response<Body>, Failure> {
     let principal = app.auth.authenticate(&parts.headers)?;
     let resolved = Query::parse(parts.uri.query().unwrap_or_default()).and_then(|query| {
@@ -52,8 +61,18 @@ async fn serve(
     };
     let (verb, resource) = route.access();
     authorize(principal, verb, &resource)?;
-    let table = wants_table(&parts.headers);
-    let context = Context { app, principal, request_id, query, table };
+    // When the form of the answer is wrong, it is so before anything is done.
+    let language = accept::language(&parts.headers);
+    accept::check(language, &route)?;
+    let view = match language {
+        Language::Yaml => View::Whole,
+        _ => context::view(&parts.headers, &query)?,
+    };
+    let agent =
+        parts.headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    let agent = agent.unwrap_or_default().into_owned();
+    let seat = app.priority.enter(&route, &query).await?;
+    let context = Context { app, principal, request_id, query, view, seat, agent };
     answer(&context, route, &parts, body).await
 }
 
@@ -61,14 +80,15 @@ async fn answer(
     context: &Context,
     route: Route,
     parts: &Parts,
-    body: Incoming,
+    body: Sent,
 ) -> Result<Response<Body>, Failure> {
     match route {
         Route::Version => Ok(discovery::version()),
-        Route::Health => Ok(body::text(http::StatusCode::OK, "ok")),
-        Route::Discovery(document) => Ok(discovery::answer(&document, &parts.headers)),
+        Route::Health(path) => Ok(health::answer(path, &context.query)),
+        Route::Discovery(document) => {
+            Ok(discovery::answer(&document, &parts.headers, &context.query))
+        }
         Route::Objects { verb, target } => objects(context, verb, &target, parts, body).await,
-        Route::PodLog { target } => log::read(context, &target).await,
         Route::Explain { target } => explain::read(context, &target).await,
         Route::Images { verb: Verb::Create } => images::load(context, body).await,
         Route::Images { verb: Verb::Delete } => images::delete(context).await,
@@ -81,24 +101,60 @@ async fn objects(
     verb: Verb,
     target: &Target,
     parts: &Parts,
-    body: Incoming,
+    body: Sent,
 ) -> Result<Response<Body>, Failure> {
+    match target.subresource {
+        Some(Subresource::Log) => return log::read(context, target).await,
+        Some(Subresource::Status) => {
+            return verbs::status::serve(context, verb, target, parts, body).await;
+        }
+        Some(Subresource::Scale) => {
+            return verbs::scale::serve(context, verb, target, parts, body).await;
+        }
+        None => {}
+    }
     match verb {
         Verb::Get => return verbs::get::get(context, target).await,
         Verb::List => return verbs::list::list(context, target).await,
         Verb::Watch => return verbs::watch::watch(context, target).await,
-        Verb::Create | Verb::Update | Verb::Patch | Verb::Delete => {}
+        Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {}
     }
-    let content_type = parts.headers.get(CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?"));
-    let content_type = content_type.and_then(|text| text.split(';').next()).map(str::trim);
+    let content_type = content_type(parts);
     let bytes = body::read(body, context.app.max_body_bytes).await?;
+    if let Some(answer) = target.kind.answer {
+        return verbs::review::answer(context, target, answer, content_type, &bytes);
+    }
     match verb {
         Verb::Create => verbs::create::create(context, target, content_type, &bytes).await,
         Verb::Update => verbs::update::update(context, target, content_type, &bytes).await,
         Verb::Patch => verbs::patch::patch(context, target, content_type, &bytes).await,
+        Verb::DeleteCollection => {
+            verbs::delete_collection::delete(context, target, content_type, &bytes).await
+        }
         _ => verbs::delete::delete(context, target, content_type, &bytes).await,
     }
 }
+
+/// The media type of the body, without parameters.
+pub(crate) fn content_type(parts: &Parts) -> Option<&str> {
+    let value = parts.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+    let type_ = value.and_then(|text| text.split(';').next()).map(str::trim)?;
+    // Media types know no case.
+    Some(MEDIA_TYPES.iter().find(|known| known.eq_ignore_ascii_case(type_)).unwrap_or(&type_))
+}
+
+/// Media types of bodies that some verb takes.
+const MEDIA_TYPES: [&str; 9] = [
+    "application/json",
+    "application/yaml",
+    "application/x-yaml",
+    "text/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
 
 impl Context {
     /// Who asks, for the commit.

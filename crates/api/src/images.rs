@@ -6,12 +6,11 @@ use ebb_model::image::ImageSummary;
 use ebb_model::{Digest, Fault, Reference};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::body::{self, Body};
-use crate::context::Context;
+use crate::body::{self, Body, Sent};
+use crate::context::{Context, View};
 use crate::status::Failure;
 use crate::table::{self, Column, NAME, column};
 
@@ -37,7 +36,7 @@ fn answer(context: &Context, status: StatusCode, images: &[ImageSummary]) -> Res
     let items: Vec<Value> = images.iter().map(object).collect();
     // Images are not versioned objects; 0 is what Kubernetes calls "any version".
     let metadata = json!({ "resourceVersion": "0" });
-    if !context.table {
+    if !matches!(context.view, View::Table(_)) {
         let list = json!({
             "kind": "ImageList",
             "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -89,10 +88,7 @@ fn target(context: &Context) -> Result<Option<(String, Reference)>, Failure> {
 }
 
 /// Takes in an archive that is sent as the body, and answers what it tagged.
-pub(crate) async fn load(
-    context: &Context,
-    mut archive: Incoming,
-) -> Result<Response<Body>, Failure> {
+pub(crate) async fn load(context: &Context, mut archive: Sent) -> Result<Response<Body>, Failure> {
     let loaded = receive_and_load(context, &mut archive).await;
     if loaded.is_err() {
         // A client that is still sending would see a broken connection instead of the answer.
@@ -102,7 +98,7 @@ pub(crate) async fn load(
 }
 
 /// Reads and drops the rest of a body, as far as one may be uploaded.
-async fn discard(archive: &mut Incoming, most: u64) {
+async fn discard(archive: &mut Sent, most: u64) {
     let mut read = 0u64;
     while let Some(Ok(frame)) = archive.frame().await {
         let length = frame.data_ref().map_or(0, bytes::Bytes::len);
@@ -115,7 +111,7 @@ async fn discard(archive: &mut Incoming, most: u64) {
 
 async fn receive_and_load(
     context: &Context,
-    archive: &mut Incoming,
+    archive: &mut Sent,
 ) -> Result<Vec<ImageSummary>, Failure> {
     let name = reference(context, "name")?;
     // Removed when it goes out of scope, whatever happens until then.
@@ -138,7 +134,7 @@ async fn take_in(
 
 async fn receive(
     context: &Context,
-    archive: &mut Incoming,
+    archive: &mut Sent,
     file: &tempfile::NamedTempFile,
 ) -> Result<(), Failure> {
     let limit = context.app.max_upload_bytes;

@@ -1,54 +1,52 @@
-//! Output of a Pod's container.
+//! Output of a Pod's container: the options of Kubernetes' `PodLogOptions`.
+
+mod options;
 
 use bytes::Bytes;
 use ebb_engine::{Io, LogQuery, Open};
 use ebb_kit::Shutdown;
-use ebb_model::engine::LogRecord;
-use ebb_model::{InstanceId, Timestamp};
+use ebb_model::InstanceId;
+use ebb_model::engine::{LogRecord, LogStream};
 use futures_util::stream;
 use http::Response;
 use tokio::sync::mpsc::Receiver;
 
 use crate::body::{self, Body};
-use crate::context::{Context, Query, Target};
+use crate::context::{Context, Target};
 use crate::status::Failure;
 use crate::verbs;
+use options::Options;
+
+/// Bytes of lines that are sent together, when so many wait.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// Answers the output, and with `follow` goes on until the container ends.
 pub(crate) async fn read(context: &Context, target: &Target) -> Result<Response<Body>, Failure> {
-    let query = &context.query;
-    if query.flag("previous")? {
-        return Err(Failure::bad_request(
-            "UNSUPPORTED_FIELD",
-            "previous is not served: a container is never started again in its instance; read \
-             the log of its own Pod",
-        ));
-    }
-    if let Some(stream) = query.get("stream").filter(|stream| *stream != "All") {
-        return Err(Failure::bad_request(
-            "UNSUPPORTED_FIELD",
-            format!("stream={stream} is not served: both outputs are read together"),
-        ));
-    }
+    let options = Options::of(&context.query, target, context.app.deps.clock.now())?;
     verbs::get::record(context, target).await?;
     let (id, container) = instance(context, target).await?;
-    if let Some(asked) = query.get("container").filter(|asked| **asked != container) {
+    if let Some(asked) = options.container.as_ref().filter(|asked| **asked != container) {
         return Err(Failure::bad_request(
             "CONTAINER_NOT_FOUND",
             format!("container {asked} is not valid for pod {}: it has {container}", target.name()),
         ));
     }
-    let what = Open::Logs(LogQuery {
-        follow: query.flag("follow")?,
-        tail: query.number("tailLines")?,
-        since: since(query, context.app.deps.clock.now())?,
-    });
-    let left = query.number("limitBytes")?;
-    let timestamps = query.flag("timestamps")?;
+    if options.previous {
+        // A container is started once in its instance, so none was there before it.
+        return Err(Failure::bad_request(
+            "PREVIOUS_CONTAINER_NOT_FOUND",
+            format!(
+                "previous terminated container {container:?} in pod {:?} not found",
+                target.name()
+            ),
+        ));
+    }
+    let Options { follow, tail, since, limit, timestamps, stream, .. } = options;
+    let what = Open::Logs(LogQuery { follow, tail, since });
     let opened = context.app.deps.engine.open(&id, &container, what).await;
     let Io::Logs(records) = opened.map_err(ebb_model::Fault::from)?;
     let shutdown = context.app.shutdown.clone();
-    let feed = Feed { records, timestamps, left, shutdown };
+    let feed = Feed { records, timestamps, stream, left: limit, shutdown };
     let lines =
         stream::unfold(feed, |mut feed| async move { feed.next().await.map(|line| (line, feed)) });
     Ok(body::stream(lines, "text/plain"))
@@ -60,60 +58,56 @@ async fn instance(context: &Context, target: &Target) -> Result<(InstanceId, Str
     found.ok_or_else(|| Failure::not_found(target.kind, name))
 }
 
-fn since(query: &Query, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
-    match (query.number("sinceSeconds")?, query.get("sinceTime")) {
-        (Some(_), Some(_)) => Err(Failure::bad_request(
-            "INVALID_PARAMETER",
-            "at most one of sinceTime and sinceSeconds may be given",
-        )),
-        (Some(seconds), None) => {
-            let before = seconds.saturating_mul(1_000_000);
-            Ok(Some(Timestamp::from_micros(now.as_micros().saturating_sub(before))))
-        }
-        (None, Some(text)) => {
-            let micros = text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond);
-            let micros = micros.and_then(|micros| u64::try_from(micros).ok());
-            let micros = micros.ok_or_else(|| {
-                Failure::bad_request(
-                    "INVALID_PARAMETER",
-                    format!("sinceTime={text:?} is not an RFC 3339 time"),
-                )
-            })?;
-            Ok(Some(Timestamp::from_micros(micros)))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
 struct Feed {
     records: Receiver<LogRecord>,
     timestamps: bool,
+    /// The one output that is wanted; none for both.
+    stream: Option<LogStream>,
     /// Bytes that may still be sent.
     left: Option<u64>,
     shutdown: Shutdown,
 }
 
 impl Feed {
+    /// The next lines; none at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.left == Some(0) {
-            return None;
+        let mut lines = Vec::new();
+        while lines.is_empty() {
+            if self.left == Some(0) {
+                return None;
+            }
+            let record = tokio::select! {
+                biased;
+                () = self.shutdown.wait() => return None,
+                record = self.records.recv() => record?,
+            };
+            self.line(&record, &mut lines);
         }
-        let record = tokio::select! {
-            biased;
-            record = self.records.recv() => record?,
-            () = self.shutdown.wait() => return None,
-        };
-        let mut line = Vec::with_capacity(record.line.len() + 32);
+        while lines.len() < CHUNK_BYTES
+            && self.left != Some(0)
+            && let Ok(record) = self.records.try_recv()
+        {
+            self.line(&record, &mut lines);
+        }
+        Some(Bytes::from(lines))
+    }
+
+    fn line(&mut self, record: &LogRecord, lines: &mut Vec<u8>) {
+        if self.stream.is_some_and(|wanted| wanted != record.stream) {
+            return;
+        }
+        let start = lines.len();
         if self.timestamps {
-            line.extend_from_slice(record.at.to_rfc3339().as_bytes());
-            line.push(b' ');
+            lines.extend_from_slice(record.at.to_rfc3339().as_bytes());
+            lines.push(b' ');
         }
-        line.extend_from_slice(&record.line);
-        line.push(b'\n');
+        lines.extend_from_slice(&record.line);
+        lines.push(b'\n');
         if let Some(left) = &mut self.left {
-            line.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-            *left -= u64::try_from(line.len()).unwrap_or(*left).min(*left);
+            let end = start.saturating_add(usize::try_from(*left).unwrap_or(usize::MAX));
+            lines.truncate(end);
+            let sent = u64::try_from(lines.len() - start).unwrap_or(*left);
+            *left = left.saturating_sub(sent);
         }
-        Some(Bytes::from(line))
     }
 }

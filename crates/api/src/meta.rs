@@ -4,11 +4,15 @@ use ebb_model::validate::metadata;
 use ebb_model::{Fault, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::owners;
 use crate::registry::Kind;
 use crate::status::Failure;
 
 /// The characters that Kubernetes makes names of: no vowels, nothing that looks like another.
 const SUFFIX: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Bytes of a `generateName` that are used.
+const MAX_BASE: usize = 58;
 
 /// A text under `metadata`, when it is there and not empty.
 pub(crate) fn text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
@@ -22,7 +26,11 @@ pub(crate) fn deleting(object: &Value) -> bool {
 
 /// Whether somebody must act before the object may go.
 pub(crate) fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
+    // Those of a namespace itself stand in its spec.
+    ["/metadata/finalizers", "/spec/finalizers"].into_iter().any(|at| {
+        let finalizers = object.pointer(at).and_then(Value::as_array);
+        finalizers.is_some_and(|finalizers| !finalizers.is_empty())
+    })
 }
 
 fn metadata_of(object: &mut Value) -> &mut Map<String, Value> {
@@ -37,7 +45,7 @@ fn metadata_of(object: &mut Value) -> &mut Map<String, Value> {
 
 /// A random UUID (RFC 9562, version 4).
 pub(crate) fn new_uid() -> String {
-    let mut bits = rand::random::<u128>();
+    let mut bits = crate::entropy::bits();
     bits &= !(0xf << 76) & !(0x3 << 62);
     bits |= (0x4 << 76) | (0x2 << 62);
     let hex = format!("{bits:032x}");
@@ -88,7 +96,7 @@ pub(crate) fn place(
     }
     let chosen = match (own.or_else(|| name.map(str::to_owned)), given(metadata, "generateName")) {
         (Some(name), _) => name,
-        (None, Some(base)) => format!("{base}{}", suffix()),
+        (None, Some(base)) => format!("{}{}", shortened(&base), suffix()),
         (None, None) => {
             let fault = Fault::new(
                 "INVALID_NAME",
@@ -102,14 +110,62 @@ pub(crate) fn place(
     Ok(chosen)
 }
 
+/// As much of a `generateName` as leaves room for the suffix in a label, as in Kubernetes.
+fn shortened(base: &str) -> &str {
+    &base[..base.floor_char_boundary(MAX_BASE)]
+}
+
 fn suffix() -> String {
-    let random: [u8; 5] = rand::random();
+    let [random @ .., _, _, _, _, _, _, _, _, _, _, _] = crate::entropy::bits().to_be_bytes();
     random.iter().map(|byte| char::from(SUFFIX[usize::from(*byte) % SUFFIX.len()])).collect()
+}
+
+/// Takes `metadata.managedFields` out.
+pub(crate) fn take_managers(object: &mut Value) -> Option<Value> {
+    object.get_mut("metadata")?.as_object_mut()?.remove("managedFields")
+}
+
+/// Whether the client means the object that is there.
+///
+/// # Errors
+/// 409 for another `metadata.uid`.
+pub(crate) fn check_uid(kind: &Kind, object: &Value, old: &Value) -> Result<(), Failure> {
+    let uid = text(object, "uid");
+    if uid.is_some() && uid != text(old, "uid") {
+        let name = text(old, "name").unwrap_or_default();
+        let why = "the object that has this name now is another one: metadata.uid differs";
+        return Err(Failure::conflict(kind, name, why));
+    }
+    Ok(())
+}
+
+/// Lists and maps of `metadata` that are not there when they are empty, as in Kubernetes.
+const NEVER_EMPTY: &[&str] = &["labels", "annotations", "finalizers", "ownerReferences"];
+
+fn drop_empty(metadata: &mut Map<String, Value>) {
+    for field in NEVER_EMPTY {
+        if matches!(metadata.get(*field), Some(value) if *value == json!({}) || *value == json!([]))
+        {
+            metadata.remove(*field);
+        }
+    }
+}
+
+/// The same of Kubernetes' own kinds; of a custom resource an empty map stays.
+fn drop_empty_data(kind: &Kind, object: &mut Value) {
+    if let Some(map) = object.as_object_mut().filter(|_| kind.strategic) {
+        for field in ["data", "binaryData"] {
+            if map.get(field).is_some_and(|data| *data == json!({})) {
+                map.remove(field);
+            }
+        }
+    }
 }
 
 /// Gives a new object what the server decides.
 pub(crate) fn prepare_create(kind: &Kind, object: &mut Value, now: Timestamp) {
     let metadata = metadata_of(object);
+    drop_empty(metadata);
     for field in SERVER_FIELDS {
         metadata.remove(*field);
     }
@@ -119,9 +175,12 @@ pub(crate) fn prepare_create(kind: &Kind, object: &mut Value, now: Timestamp) {
         metadata.insert("generation".to_owned(), json!(1));
     }
     drop_status(kind, object);
+    drop_kept(kind, object);
+    drop_empty_data(kind, object);
 }
 
-/// Fields of `metadata` that clients cannot set.
+/// Fields of `metadata` that clients cannot set. What they say about `managedFields` is judged
+/// after admission, when the write is attributed.
 const SERVER_FIELDS: &[&str] = &[
     "uid",
     "creationTimestamp",
@@ -130,7 +189,6 @@ const SERVER_FIELDS: &[&str] = &[
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
     "selfLink",
-    "managedFields",
 ];
 
 fn drop_status(kind: &Kind, object: &mut Value) {
@@ -141,16 +199,29 @@ fn drop_status(kind: &Kind, object: &mut Value) {
     }
 }
 
+fn drop_kept(kind: &Kind, object: &mut Value) {
+    if let Some(map) = object.as_object_mut() {
+        kind.kept.iter().for_each(|field| drop(map.remove(*field)));
+    }
+}
+
 /// Gives a changed object what the server keeps: identity, status and generation.
 pub(crate) fn prepare_update(kind: &Kind, object: &mut Value, old: &Value) {
     let metadata = metadata_of(object);
+    drop_empty(metadata);
     for field in SERVER_FIELDS {
         match old["metadata"].get(*field) {
             Some(kept) => drop(metadata.insert((*field).to_owned(), kept.clone())),
             None => drop(metadata.remove(*field)),
         }
     }
-    metadata.remove("managedFields");
+    drop_kept(kind, object);
+    drop_empty_data(kind, object);
+    for field in kind.kept {
+        if let Some(kept) = old.get(*field) {
+            object[*field] = kept.clone();
+        }
+    }
     drop_status(kind, object);
     if kind.status
         && let Some(status) = old.get("status")
@@ -163,7 +234,8 @@ pub(crate) fn prepare_update(kind: &Kind, object: &mut Value, old: &Value) {
 /// not a change; nor is another way of writing the same, such as that of an earlier version.
 pub(crate) fn count_generation(kind: &Kind, object: &mut Value, old: &Value) {
     let same = |old: &Value| object["spec"] == old["spec"];
-    let written_anew = || (kind.decode)(old.clone()).is_ok_and(|decoded| same(&decoded.object));
+    let written_anew =
+        || (kind.type_.decode)(old.clone()).is_ok_and(|decoded| same(&decoded.object));
     if kind.generation && !same(old) && !written_anew() {
         let before = old["metadata"]["generation"].as_i64().unwrap_or(0);
         object["metadata"]["generation"] = json!(before + 1);
@@ -182,6 +254,7 @@ pub(crate) fn check(_kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Fa
     };
     let mut faults = metadata::labels(&texts("labels"), "metadata.labels");
     faults.extend(metadata::annotations(&texts("annotations"), "metadata.annotations"));
+    faults.extend(owners::check(object));
     let finalizers = object["metadata"]["finalizers"].as_array().into_iter().flatten();
     for (index, finalizer) in finalizers.enumerate() {
         let at = format!("metadata.finalizers[{index}]");

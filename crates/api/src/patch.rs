@@ -1,8 +1,11 @@
-//! JSON merge patch (RFC 7386), and the part of strategic merge patch that means the same.
+//! The forms of a patch, each a pure function over an object: JSON merge patch (RFC 7386) here,
+//! the others below.
+
+pub(crate) mod json;
+mod order;
+pub(crate) mod strategic;
 
 use serde_json::Value;
-
-use crate::status::Failure;
 
 /// Applies a merge patch: objects are merged, null removes, everything else replaces.
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
@@ -20,48 +23,6 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
         } else {
             merge(fields.entry(key.clone()).or_insert(Value::Null), change);
         }
-    }
-}
-
-/// Says what in a strategic merge patch a merge patch would do differently: directives, and lists
-/// that would be merged by element. The kinds that take this form here hold maps and plain values
-/// only, everywhere else.
-///
-/// # Errors
-/// 400 naming it.
-pub(crate) fn check_strategic(patch: &Value) -> Result<(), Failure> {
-    if let Some(path) = directive(patch, "") {
-        return Err(Failure::bad_request(
-            "UNSUPPORTED_FIELD",
-            format!(
-                "{path} is a directive of strategic merge patches, and those are not taken yet; \
-                 send the change as application/merge-patch+json"
-            ),
-        ));
-    }
-    for list in ["finalizers", "ownerReferences"] {
-        if patch["metadata"][list].is_array() {
-            return Err(Failure::bad_request(
-                "UNSUPPORTED_FIELD",
-                format!(
-                    "metadata.{list} in a strategic merge patch is merged by element, and that is \
-                     not done yet; send the whole list as application/merge-patch+json"
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Path of the first key that starts with `$`, outside of free text maps.
-fn directive(value: &Value, path: &str) -> Option<String> {
-    match value {
-        Value::Object(map) => map.iter().find_map(|(key, value)| {
-            let here = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            if key.starts_with('$') { Some(here) } else { directive(value, &here) }
-        }),
-        Value::Array(items) => items.iter().find_map(|item| directive(item, path)),
-        _ => None,
     }
 }
 
@@ -89,20 +50,6 @@ mod tests {
         ] {
             merge(&mut target, &patch);
             assert_eq!(target, want, "{patch}");
-        }
-    }
-
-    #[test]
-    fn strategic_features_are_refused_by_name() {
-        assert!(check_strategic(&json!({"data": {"a": null}})).is_ok());
-        for (patch, name) in [
-            (json!({"$patch": "replace"}), "$patch"),
-            (json!({"data": {"$retainKeys": ["a"]}}), "data.$retainKeys"),
-            (json!({"metadata": {"$deleteFromPrimitiveList/finalizers": []}}), "metadata.$delete"),
-            (json!({"metadata": {"finalizers": ["a"]}}), "metadata.finalizers"),
-        ] {
-            let failure = check_strategic(&patch).unwrap_err();
-            assert!(failure.message.contains(name), "{}", failure.message);
         }
     }
 }

@@ -4,9 +4,9 @@ use http::Method;
 
 use crate::auth::{Resource, Verb};
 use crate::context::{Query, Target, decode};
-use crate::registry::{self, KINDS, Kind};
+use crate::registry::{self, KINDS, Kind, Subresource};
 use crate::status::Failure;
-use crate::{images, kinds};
+use crate::{health, images, kinds};
 use ebb_model::name;
 
 /// What a request asks for.
@@ -14,19 +14,20 @@ use ebb_model::name;
 pub(crate) enum Route {
     /// `/version`.
     Version,
-    /// `/healthz`, `/livez`, `/readyz`.
-    Health,
+    /// `/healthz`, `/livez`, `/readyz`, and their only check.
+    Health(&'static str),
     /// Discovery and OpenAPI documents.
     Discovery(Discovery),
-    /// A verb of a kind.
+    /// A verb of a kind or of one of its subresources.
     Objects { verb: Verb, target: Target },
-    /// Output of a Pod's container.
-    PodLog { target: Target },
     /// The images of the platform: list, load (create), delete.
     Images { verb: Verb },
     /// Why a Service has the instances that it has.
     Explain { target: Target },
 }
+
+/// Where Kubernetes has the definitions of kinds that were added to it.
+const CUSTOM_KINDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// A document that describes the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) enum Discovery {
     Group(&'static str),
     /// `/api/v1` or `/apis/<group>/<version>`: its resources.
     Resources(&'static str, &'static str),
+    /// [`CUSTOM_KINDS`]: the kinds that were added at run time, which are none.
+    CustomKinds,
     /// `/openapi/v2`.
     OpenApiV2,
     /// `/openapi/v3`: the list of documents.
@@ -51,20 +54,19 @@ impl Route {
     /// What `authorize` is asked about.
     pub(crate) fn access(&self) -> (Verb, Resource<'_>) {
         match self {
-            Self::Version | Self::Health => (Verb::Get, Resource::Open),
+            Self::Version | Self::Health(_) => (Verb::Get, Resource::Open),
             Self::Discovery(_) => (Verb::Get, Resource::Discovery),
-            Self::Objects { verb, target } => (*verb, object(target, target.kind.plural)),
-            Self::PodLog { target } => (Verb::Get, object(target, "pods/log")),
-            Self::Explain { target } => (Verb::Get, object(target, "services/explain")),
+            Self::Objects { verb, target } => (*verb, object(target, target.resource())),
+            Self::Explain { target } => (Verb::Get, object(target, "services/explain".to_owned())),
             Self::Images { verb } => {
-                let (group, resource) = (images::GROUP, "images");
+                let (group, resource) = (images::GROUP, "images".to_owned());
                 (*verb, Resource::Object { group, resource, namespace: None, name: None })
             }
         }
     }
 }
 
-fn object<'a>(target: &'a Target, resource: &'a str) -> Resource<'a> {
+fn object(target: &Target, resource: String) -> Resource<'_> {
     Resource::Object {
         group: target.kind.group,
         resource,
@@ -87,9 +89,12 @@ pub struct RouteInfo {
 /// Every route of the door.
 pub fn routes() -> Vec<RouteInfo> {
     let get = |path: &str, open| RouteInfo { method: Method::GET, path: path.to_owned(), open };
-    let mut all: Vec<RouteInfo> =
-        ["/version", "/healthz", "/livez", "/readyz"].map(|path| get(path, true)).to_vec();
-    all.extend(["/api", "/apis", "/openapi/v2", "/openapi/v3"].map(|path| get(path, false)));
+    let mut all = vec![get("/version", true)];
+    for path in health::PATHS {
+        all.extend([get(&format!("/{path}"), true), get(&format!("/{path}/ping"), true)]);
+    }
+    let documents = ["/api", "/apis", CUSTOM_KINDS, "/openapi/v2", "/openapi/v3"];
+    all.extend(documents.map(|path| get(path, false)));
     for (group, version) in registry::group_versions() {
         let root = root(group, version);
         all.push(get(&root, false));
@@ -99,7 +104,6 @@ pub fn routes() -> Vec<RouteInfo> {
         }
     }
     all.extend(KINDS.iter().flat_map(|kind| kind_routes(kind)));
-    all.push(get("/api/v1/namespaces/{namespace}/pods/{name}/log", false));
     all.push(get("/apis/ebb.dev/v1/namespaces/{namespace}/services/{name}/explain", false));
     for (method, path) in [
         (Method::GET, "/apis/ebb.dev/v1/images"),
@@ -122,11 +126,19 @@ fn kind_routes(kind: &Kind) -> Vec<RouteInfo> {
     let mut all = Vec::new();
     for verb in kind.verbs {
         let path = match verb {
-            Verb::Create | Verb::List => collection.clone(),
+            Verb::Create | Verb::List | Verb::DeleteCollection => collection.clone(),
             Verb::Watch => everywhere.clone(),
             _ => format!("{collection}/{{name}}"),
         };
         all.push(RouteInfo { method: method(*verb), path, open: false });
+    }
+    for subresource in kind.subresources {
+        let path = format!("{collection}/{{name}}/{}", subresource.as_str());
+        all.extend(subresource.verbs().iter().map(|verb| RouteInfo {
+            method: method(*verb),
+            path: path.clone(),
+            open: false,
+        }));
     }
     all
 }
@@ -142,7 +154,7 @@ const fn method(verb: Verb) -> Method {
         Verb::Create => Method::POST,
         Verb::Update => Method::PUT,
         Verb::Patch => Method::PATCH,
-        Verb::Delete => Method::DELETE,
+        Verb::Delete | Verb::DeleteCollection => Method::DELETE,
     }
 }
 
@@ -162,7 +174,12 @@ pub(crate) fn resolve(method: &Method, path: &str, query: &Query) -> Result<Rout
     let missing = || Failure::no_such_path(path);
     let (group, version, rest) = match parts.as_slice() {
         ["version"] => return read_only(method, Route::Version),
-        ["healthz" | "livez" | "readyz"] => return read_only(method, Route::Health),
+        ["healthz"] | ["healthz", "ping"] => return read_only(method, Route::Health("healthz")),
+        ["livez"] | ["livez", "ping"] => return read_only(method, Route::Health("livez")),
+        ["readyz"] | ["readyz", "ping"] => return read_only(method, Route::Health("readyz")),
+        _ if trimmed == CUSTOM_KINDS && !query.flag("watch")? => {
+            return read_only(method, Route::Discovery(Discovery::CustomKinds));
+        }
         ["api", "v1", rest @ ..] if !rest.is_empty() => ("", "v1", rest),
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
         _ => {
@@ -170,8 +187,11 @@ pub(crate) fn resolve(method: &Method, path: &str, query: &Query) -> Result<Rout
             return read_only(method, Route::Discovery(found));
         }
     };
-    if group == images::GROUP && version == images::VERSION {
-        return own(method, rest)?.ok_or_else(missing);
+    if group == images::GROUP
+        && version == images::VERSION
+        && let Some(route) = own(method, rest)?
+    {
+        return Ok(route);
     }
     objects(method, group, version, rest, query)?.ok_or_else(missing)
 }
@@ -228,6 +248,7 @@ fn own(method: &Method, rest: &[&str]) -> Result<Option<Route>, Failure> {
                 kind: &kinds::service::KIND,
                 namespace: Some(checked(namespace, "namespace")?),
                 name: Some(checked(service, "name")?),
+                subresource: None,
             };
             return read_only(method, Route::Explain { target }).map(Some);
         }
@@ -247,8 +268,12 @@ fn objects(
         ["namespaces", namespace, plural, name, sub] => {
             (Some(*namespace), *plural, Some(*name), Some(*sub))
         }
+        ["namespaces", name, sub] if cluster_scoped_part(group, version, sub) => {
+            (None, "namespaces", Some(*name), Some(*sub))
+        }
         ["namespaces", namespace, plural, name] => (Some(*namespace), *plural, Some(*name), None),
         ["namespaces", namespace, plural] => (Some(*namespace), *plural, None, None),
+        [plural, name, sub] => (None, *plural, Some(*name), Some(*sub)),
         [plural, name] => (None, *plural, Some(*name), None),
         [plural] => (None, *plural, None, None),
         _ => return Ok(None),
@@ -258,19 +283,49 @@ fn objects(
     if (!kind.namespaced && namespace.is_some()) || (everywhere && name.is_some()) {
         return Ok(None);
     }
+    let subresource = match subresource {
+        None => None,
+        Some(text) => match kind.subresources.iter().find(|known| known.as_str() == text) {
+            None => return Ok(None),
+            known => known.copied(),
+        },
+    };
     let target = Target {
         kind,
         namespace: namespace.map(|text| checked(text, "namespace")).transpose()?,
         name: name.map(|text| existing(kind, text)).transpose()?,
+        subresource,
     };
-    if let Some(subresource) = subresource {
-        if !kind.subresources.contains(&subresource) {
-            return Ok(None);
-        }
-        return read_only(method, Route::PodLog { target }).map(Some);
-    }
-    let verb = verb(method, &target, everywhere, query)?;
+    let verb = match subresource {
+        Some(subresource) => verb_of_part(method, &target, subresource)?,
+        None => verb(method, &target, everywhere, query)?,
+    };
     Ok(Some(Route::Objects { verb, target }))
+}
+
+/// Whether `namespaces/<name>/<sub>` means a part of the Namespace itself.
+fn cluster_scoped_part(group: &str, version: &str, sub: &str) -> bool {
+    registry::find(group, version, "namespaces")
+        .is_some_and(|kind| kind.subresources.iter().any(|known| known.as_str() == sub))
+}
+
+fn verb_of_part(
+    method: &Method,
+    target: &Target,
+    subresource: Subresource,
+) -> Result<Verb, Failure> {
+    let found = match *method {
+        Method::GET | Method::HEAD => Some(Verb::Get),
+        Method::PUT => Some(Verb::Update),
+        Method::PATCH => Some(Verb::Patch),
+        _ => None,
+    };
+    let allowed = subresource.verbs();
+    found.filter(|verb| allowed.contains(verb)).ok_or_else(|| {
+        let allow: Vec<String> = allowed.iter().map(|verb| method_name(*verb)).collect();
+        let message = format!("{method} is not possible here for {}", target.resource());
+        Failure::method_not_allowed(&allow.join(", "), message)
+    })
 }
 
 fn verb(
@@ -288,13 +343,14 @@ fn verb(
         Method::PUT if named => Some(Verb::Update),
         Method::PATCH if named => Some(Verb::Patch),
         Method::DELETE if named => Some(Verb::Delete),
+        Method::DELETE if !everywhere => Some(Verb::DeleteCollection),
         _ => None,
     };
     if let Some(verb) = found.filter(|verb| target.kind.allows(*verb)) {
         return Ok(verb);
     }
     let place = |verb: &&Verb| match verb {
-        Verb::Create => !named && !everywhere,
+        Verb::Create | Verb::DeleteCollection => !named && !everywhere,
         Verb::List | Verb::Watch => !named,
         Verb::Get | Verb::Update | Verb::Patch | Verb::Delete => named,
     };
@@ -358,7 +414,7 @@ mod tests {
             ("GET", "/api/v1/namespaces/n/nodes", 404),
             ("POST", "/api/v1/namespaces/n/pods", 405),
             ("POST", "/api/v1/secrets", 405),
-            ("DELETE", "/api/v1/namespaces/n/secrets", 405),
+            ("DELETE", "/api/v1/secrets", 405),
             ("PUT", "/version", 405),
             ("GET", "/api/v1/namespaces/n/secrets/..", 404),
             ("GET", "/api/v1/namespaces/n/secrets/%2e%2e", 404),

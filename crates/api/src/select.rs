@@ -1,5 +1,8 @@
 //! Label and field selectors.
 
+mod fields;
+mod labels;
+
 use serde_json::Value;
 
 use crate::registry::Kind;
@@ -24,6 +27,19 @@ enum Rule {
     Absent,
     In(Vec<String>),
     NotIn(Vec<String>),
+    Greater(i64),
+    Less(i64),
+}
+
+/// How much of an object a selector looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing: it selects everything.
+    Nothing,
+    /// Namespace, name and labels.
+    Metadata,
+    /// Any field.
+    Everything,
 }
 
 impl Selector {
@@ -36,17 +52,36 @@ impl Selector {
         labels: Option<&str>,
         fields: Option<&str>,
     ) -> Result<Self, Failure> {
-        let labels = labels.map(parse_labels).transpose()?.unwrap_or_default();
-        let fields = fields.map(|text| parse_fields(kind, text)).transpose()?.unwrap_or_default();
-        Ok(Self { labels, fields })
+        let parsed = labels.map(labels::parse).transpose()?.unwrap_or_default();
+        let find = |text: &str| {
+            // kubectl says what it looked for by itself.
+            fields::parse(kind, text).map_err(|why| Failure::bad_request("INVALID_SELECTOR", why))
+        };
+        let fields = fields.map(find).transpose()?.unwrap_or_default();
+        Ok(Self { labels: parsed, fields })
     }
 
     /// The name that an object must have, when the selector says so: then one key needs reading.
     pub(crate) fn name(&self) -> Option<&str> {
         self.fields
             .iter()
-            .find(|(field, equal, _)| *equal && field == "metadata.name")
+            .find(|(field, equal, value)| *equal && field == "metadata.name" && !value.is_empty())
             .map(|(_, _, value)| value.as_str())
+    }
+
+    /// Whether it selects everything.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// How much of an object [`Selector::matches`] looks at.
+    pub(crate) fn needs(&self) -> Needs {
+        let metadata = |(field, _, _): &(String, bool, String)| field.starts_with("metadata.");
+        match self.is_empty() {
+            true => Needs::Nothing,
+            false if self.fields.iter().all(metadata) => Needs::Metadata,
+            false => Needs::Everything,
+        }
     }
 
     /// Whether `object` is meant.
@@ -54,6 +89,7 @@ impl Selector {
         let labels = &object["metadata"]["labels"];
         self.labels.iter().all(|requirement| {
             let value = labels.get(&requirement.key).and_then(Value::as_str);
+            let number = || value.and_then(|value| value.parse::<i64>().ok());
             match (&requirement.rule, value) {
                 (Rule::Exists, value) => value.is_some(),
                 (Rule::Absent, value) => value.is_none(),
@@ -61,117 +97,14 @@ impl Selector {
                 (Rule::In(_), None) => false,
                 (Rule::NotIn(refused), Some(value)) => !refused.iter().any(|r| r == value),
                 (Rule::NotIn(_), None) => true,
+                (Rule::Greater(than), _) => number().is_some_and(|number| number > *than),
+                (Rule::Less(than), _) => number().is_some_and(|number| number < *than),
             }
         }) && self.fields.iter().all(|(field, equal, want)| {
             let value = field.split('.').try_fold(object, |node, part| node.get(part));
             (value.and_then(Value::as_str).unwrap_or_default() == want) == *equal
         })
     }
-}
-
-fn invalid(what: &str, text: &str, why: &str) -> Failure {
-    Failure::bad_request("INVALID_SELECTOR", format!("{what} {text:?} cannot be read: {why}"))
-}
-
-fn parse_labels(text: &str) -> Result<Vec<Requirement>, Failure> {
-    let fail = |why: &str| invalid("labelSelector", text, why);
-    split_outside_parentheses(text)
-        .ok_or_else(|| fail("a parenthesis is not closed"))?
-        .into_iter()
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(|part| parse_requirement(part).map_err(fail))
-        .collect()
-}
-
-/// Parts between commas, except commas within `( )`.
-fn split_outside_parentheses(text: &str) -> Option<Vec<&str>> {
-    let (mut parts, mut start, mut inside) = (Vec::new(), 0, false);
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' if inside => return None,
-            '(' => inside = true,
-            ')' if !inside => return None,
-            ')' => inside = false,
-            ',' if !inside => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    (!inside).then_some(parts)
-}
-
-fn parse_requirement(part: &str) -> Result<Requirement, &'static str> {
-    if let Some(key) = part.strip_prefix('!') {
-        return Ok(Requirement { key: label_key(key)?, rule: Rule::Absent });
-    }
-    for (operator, equal) in [("!=", false), ("==", true), ("=", true)] {
-        if let Some((key, value)) = part.split_once(operator) {
-            let values = vec![label_value(value)?];
-            let rule = if equal { Rule::In(values) } else { Rule::NotIn(values) };
-            return Ok(Requirement { key: label_key(key)?, rule });
-        }
-    }
-    let Some((head, list)) = part.split_once('(') else {
-        return Ok(Requirement { key: label_key(part)?, rule: Rule::Exists });
-    };
-    let values = list.trim_end().strip_suffix(')').ok_or("a parenthesis is not closed")?;
-    let values = values.split(',').map(label_value).collect::<Result<Vec<_>, _>>()?;
-    match head.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [key, "in"] => Ok(Requirement { key: label_key(key)?, rule: Rule::In(values) }),
-        [key, "notin"] => Ok(Requirement { key: label_key(key)?, rule: Rule::NotIn(values) }),
-        _ => Err("before a list, KEY in or KEY notin is allowed"),
-    }
-}
-
-fn label_key(text: &str) -> Result<String, &'static str> {
-    let key = text.trim();
-    let ok = !key.is_empty()
-        && key.len() <= 317
-        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
-    ok.then(|| key.to_owned()).ok_or("a label key has letters, digits, '-', '_', '.' and '/'")
-}
-
-fn label_value(text: &str) -> Result<String, &'static str> {
-    let value = text.trim();
-    let ok = value.len() <= 63
-        && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    ok.then(|| value.to_owned())
-        .ok_or("a label value has at most 63 letters, digits, '-', '_' and '.'")
-}
-
-fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<(String, bool, String)>, Failure> {
-    text.split(',')
-        .filter(|part| !part.trim().is_empty())
-        .map(|part| {
-            let split = [("!=", false), ("==", true), ("=", true)].into_iter();
-            let found = split.into_iter().find_map(|(operator, equal)| {
-                part.split_once(operator).map(|(field, value)| (field.trim(), equal, value.trim()))
-            });
-            let Some((field, equal, value)) = found else {
-                return Err(invalid(
-                    "fieldSelector",
-                    text,
-                    "FIELD=VALUE or FIELD!=VALUE is allowed",
-                ));
-            };
-            let known = ["metadata.name", "metadata.namespace"];
-            if !known.contains(&field) && !kind.fields.contains(&field) {
-                let allowed: Vec<_> = known.iter().chain(kind.fields).copied().collect();
-                return Err(Failure::bad_request(
-                    "INVALID_SELECTOR",
-                    format!(
-                        "field label not supported: {field}; allowed are {}",
-                        allowed.join(", ")
-                    ),
-                ));
-            }
-            Ok((field.to_owned(), equal, value.to_owned()))
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -187,7 +120,8 @@ mod tests {
 
     #[test]
     fn label_selectors() {
-        let object = json!({"metadata": {"labels": {"app": "a", "tier": "web", "x/y": ""}}});
+        let object =
+            json!({"metadata": {"labels": {"app": "a", "tier": "web", "x/y": "", "build": "7"}}});
         for (text, want) in [
             ("", true),
             ("app=a", true),
@@ -201,10 +135,39 @@ mod tests {
             ("x/y=", true),
             ("!x/y", false),
             ("!none", true),
+            (" app = a , tier = web ", true),
+            ("! none", true),
+            ("app in (a,)", true),
+            ("none in (,b)", false),
+            ("build > 6,build < 8", true),
+            ("build>7", false),
+            ("app>1", false),
+            ("none<1", false),
         ] {
             assert_eq!(labels(text).unwrap().matches(&object), want, "{text}");
         }
-        for bad in ["a in", "a in (b", "a b", "a=b=c", "=", "a in ((b))", ")", "a of (b)", "é=1"] {
+        let long = format!("a={}", "x".repeat(64));
+        for bad in [
+            "a in",
+            "a in (b",
+            "a b",
+            "a=b=c",
+            "=",
+            "a in ((b))",
+            ")",
+            "a of (b)",
+            "é=1",
+            "a in ()",
+            "a notin ( )",
+            "a=-b",
+            "-a=b",
+            "a/b/c",
+            "/a",
+            "a>x",
+            "!a=b",
+            "a in (b) c",
+            long.as_str(),
+        ] {
             assert!(labels(bad).is_err(), "{bad}");
         }
     }
@@ -223,7 +186,37 @@ mod tests {
         }
         let named = Selector::parse(&KIND, None, Some("metadata.name=p")).unwrap();
         assert_eq!(named.name(), Some("p"));
-        assert!(Selector::parse(&KIND, None, Some("spec.x=1")).is_err());
-        assert!(Selector::parse(&KIND, None, Some("nonsense")).is_err());
+        let fields = |kind, text| Selector::parse(kind, Some("a=b"), Some(text));
+        assert!(fields(&KIND, r"metadata.name=a\,b\=c\\").unwrap().name() == Some(r"a,b=c\"));
+        assert_eq!(fields(&KIND, "metadata.name=").unwrap().name(), None);
+        for (kind, text, why) in [
+            (&KIND, "spec.x=1", "field label not supported: spec.x"),
+            (&KIND, "nonsense", "invalid selector: 'nonsense'; can't understand 'nonsense'"),
+            (&KIND, r"metadata.name=a\x", "invalid escape sequence: \\x"),
+            (&KIND, r"metadata.name=a\", "invalid escape sequence: \\"),
+            (&KIND, "metadata.name=a=b", "unescaped = in value: a=b"),
+            (
+                &crate::kinds::service::KIND,
+                "spec.x=1",
+                "\"spec.x\" is not a known field selector: only \"metadata.name\", \
+                 \"metadata.namespace\"",
+            ),
+        ] {
+            let failure = fields(kind, text).unwrap_err();
+            assert_eq!(failure.message, why);
+        }
+    }
+
+    #[test]
+    fn a_selector_says_what_it_looks_at() {
+        for (labels, fields, needs) in [
+            ("", "", Needs::Nothing),
+            ("a", "", Needs::Metadata),
+            ("", "metadata.namespace=x", Needs::Metadata),
+            ("a", "status.phase=Running", Needs::Everything),
+        ] {
+            let selector = Selector::parse(&KIND, Some(labels), Some(fields)).unwrap();
+            assert_eq!(selector.needs(), needs, "{labels} {fields}");
+        }
     }
 }

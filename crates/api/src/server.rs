@@ -7,7 +7,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ebb_kit::{Shutdown, Tasks};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,8 +21,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, Deps};
 use crate::auth::{Authenticator, Token};
+use crate::body::Body;
+use crate::priority::Priority;
 use crate::tls::{self, Authority, Renewing};
-use crate::{Config, Error, dispatch, private, verbs};
+use crate::{Config, Error, dispatch, leftover, private, verbs};
 
 /// Largest head of a request in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -74,6 +80,34 @@ impl Api {
         Ok((Self { config, deps, auth: Authenticator::new(&token), tls }, handle))
     }
 
+    /// The door without a network: requests are handed over and answered in the process, with the
+    /// same checks (the token too). For simulation and fuzzing. Makes the namespace `default` when
+    /// it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the first write fails.
+    pub async fn direct(self, shutdown: &Shutdown) -> Result<Direct, Error> {
+        let app = self.app(shutdown)?;
+        verbs::namespace::ensure_default(&app).await?;
+        Ok(Direct { app })
+    }
+
+    fn app(&self, shutdown: &Shutdown) -> Result<Arc<App>, Error> {
+        let uploads = self.config.dir.join("uploads");
+        private::make_dir(&uploads)?;
+        Ok(Arc::new(App {
+            deps: self.deps.clone(),
+            auth: self.auth.clone(),
+            hooks: self.deps.hooks.clone().with(&self.config),
+            under_way: Arc::default(),
+            priority: Priority::new(&self.config, &self.deps.clock),
+            uploads,
+            max_body_bytes: self.config.max_body_bytes,
+            max_upload_bytes: self.config.max_upload_bytes,
+            shutdown: shutdown.clone(),
+        }))
+    }
+
     /// Makes the namespace `default` when it is not there, then serves until `shutdown`. Answers
     /// when every connection has ended, or after the grace of the configuration.
     ///
@@ -82,16 +116,7 @@ impl Api {
     pub async fn run(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
         listener.set_nonblocking(true).map_err(Error::Listener)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Listener)?;
-        let uploads = self.config.dir.join("uploads");
-        private::make_dir(&uploads)?;
-        let app = Arc::new(App {
-            deps: self.deps,
-            auth: self.auth,
-            uploads,
-            max_body_bytes: self.config.max_body_bytes,
-            max_upload_bytes: self.config.max_upload_bytes,
-            shutdown: shutdown.clone(),
-        });
+        let app = self.app(&shutdown)?;
         verbs::namespace::ensure_default(&app).await?;
         let tasks = Tasks::new(shutdown.clone());
         let room = Arc::new(Semaphore::new(self.config.max_connections));
@@ -101,7 +126,12 @@ impl Api {
             handshake: Duration::from_millis(self.config.handshake_timeout_ms),
         };
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
+            // The door closes, too, while every place is taken by clients that do not go.
+            let permit = tokio::select! {
+                () = shutdown.wait() => break,
+                permit = Arc::clone(&room).acquire_owned() => permit,
+            };
+            let Ok(permit) = permit else { break };
             let accepted = tokio::select! {
                 () = shutdown.wait() => break,
                 accepted = listener.accept() => accepted,
@@ -125,6 +155,26 @@ impl Api {
     }
 }
 
+/// A door that is asked within the process.
+#[derive(Clone)]
+pub struct Direct {
+    app: Arc<App>,
+}
+
+impl Direct {
+    /// Answers a request. The body of the answer may go on for as long as a watch does.
+    pub async fn call(&self, request: Request<Bytes>) -> Response<Body> {
+        let request = request.map(|bytes| Full::new(bytes).map_err(|n| match n {}).boxed_unsync());
+        dispatch::handle(Arc::clone(&self.app), request).await
+    }
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct").finish_non_exhaustive()
+    }
+}
+
 /// What one connection needs.
 #[derive(Clone)]
 struct Door {
@@ -144,9 +194,14 @@ impl Door {
             Err(_) => return tracing::debug!("a handshake took too long"),
         };
         let app = Arc::clone(&self.app);
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let app = Arc::clone(&app);
-            async move { Ok::<_, Infallible>(dispatch::handle(app, request).await) }
+            let (parts, body) = request.into_parts();
+            let (body, leftover) = leftover::watched(&parts.headers, body);
+            async move {
+                let response = dispatch::handle(app, Request::from_parts(parts, body)).await;
+                Ok::<_, Infallible>(leftover.settle(response).await)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

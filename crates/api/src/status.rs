@@ -13,6 +13,8 @@ use crate::registry::Kind;
 
 /// Seconds that a client should wait before it repeats a request that met a passing failure.
 const RETRY_AFTER_SECONDS: u32 = 1;
+/// Causes that one answer names at most: one body can be wrong a million times.
+const MAX_CAUSES: usize = 100;
 
 /// A request that failed. Boxed, as it is the rare end of nearly every function here.
 #[derive(Clone, Debug)]
@@ -32,6 +34,10 @@ pub(crate) struct Report {
     /// Our codes, with fields.
     causes: Vec<Fault>,
     allow: Option<String>,
+    /// Token with which an expired list can be read to its end.
+    continue_: Option<String>,
+    /// Whether the same request may work a moment later, besides 429 and 503.
+    passing: bool,
 }
 
 impl Deref for Failure {
@@ -45,8 +51,18 @@ impl Deref for Failure {
 impl Failure {
     fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        let (subject, causes, allow) = (None, Vec::new(), None);
-        Self(Box::new(Report { status, reason, message, subject, causes, allow }))
+        let (subject, causes, allow, continue_) = (None, Vec::new(), None, None);
+        let passing = matches!(status.as_u16(), 429 | 503);
+        Self(Box::new(Report {
+            status,
+            reason,
+            message,
+            subject,
+            causes,
+            allow,
+            continue_,
+            passing,
+        }))
     }
 
     fn cause(mut self, code: &str, kind: FaultKind) -> Self {
@@ -55,13 +71,20 @@ impl Failure {
         self
     }
 
-    fn causes(mut self, causes: Vec<Fault>) -> Self {
+    fn causes(mut self, mut causes: Vec<Fault>) -> Self {
+        causes.truncate(MAX_CAUSES);
         self.0.causes = causes;
         self
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> Self {
         self.0.subject = Some((name.to_owned(), kind.group.to_owned(), kind.plural.to_owned()));
+        self
+    }
+
+    /// One more cause, after the others.
+    pub(crate) fn and(mut self, cause: Fault) -> Self {
+        self.0.causes.push(cause);
         self
     }
 
@@ -123,9 +146,49 @@ impl Failure {
             .about(kind, name)
     }
 
+    /// 403 for what policies refuse, with everything that they say.
+    pub(crate) fn denied(kind: &Kind, name: &str, faults: Vec<Fault>) -> Self {
+        let each = sentences(&faults);
+        let message = format!("{} {name:?} is forbidden: {}", kind.resource(), each.join(", "));
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message).causes(faults).about(kind, name)
+    }
+
+    /// 429 for what a quota refuses.
+    pub(crate) fn exhausted(kind: &Kind, name: &str, fault: Fault) -> Self {
+        let message = format!("{} {name:?} is forbidden: {}", kind.resource(), sentence(&fault));
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
+            .causes(vec![fault])
+            .about(kind, name)
+    }
+
     /// 410 for a version that is no longer kept.
     pub(crate) fn expired(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, "Expired", message).cause("VERSION_TOO_OLD", FaultKind::Invalid)
+    }
+
+    /// 410 for a page of a list whose version is no longer kept; `token` reads the rest anyway.
+    pub(crate) fn expired_continue(token: String) -> Self {
+        let mut failure = Self::expired(
+            "The provided continue parameter is too old to display a consistent list result. You \
+             can start a new list without the continue parameter, or use the continue token in \
+             this response to retrieve the remainder of the results. Continuing with the provided \
+             token results in an inconsistent list - objects that were created, modified, or \
+             deleted between the time the first chunk was returned and now may show up in the list.",
+        );
+        failure.0.continue_ = Some(token);
+        failure
+    }
+
+    /// 504 for a version that is not there yet. Clients of Kubernetes know it by its cause.
+    pub(crate) fn version_too_large(asked: u64, newest: u64) -> Self {
+        let message = format!("Timeout: Too large resource version: {asked}, current: {newest}");
+        let known =
+            Fault::new("ResourceVersionTooLarge", FaultKind::Timeout, "Too large resource version");
+        let mut failure = Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
+            .cause("VERSION_IN_FUTURE", FaultKind::Timeout)
+            .and(known);
+        failure.0.passing = true;
+        failure
     }
 
     /// 413 for a body over the limit.
@@ -133,6 +196,35 @@ impl Failure {
         let message = format!("the request body is larger than the limit of {limit} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
             .cause("BODY_TOO_LARGE", FaultKind::Invalid)
+    }
+
+    /// 413 for what is too large though the body is not, such as the result of a patch.
+    pub(crate) fn too_large_result(code: &str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+            .cause(code, FaultKind::Invalid)
+    }
+
+    /// 422 for a patch that the object does not fit. As in Kubernetes, the message names no object.
+    pub(crate) fn unprocessable(message: impl Into<String>, cause: Fault) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).causes(vec![cause])
+    }
+
+    /// 409 for fields that other managers own.
+    pub(crate) fn apply_conflict(message: String, causes: Vec<Fault>) -> Self {
+        Self::new(StatusCode::CONFLICT, "Conflict", message).causes(causes)
+    }
+
+    /// Whether it says that this object is not there.
+    pub(crate) fn is_missing(&self, kind: &Kind, name: &str) -> bool {
+        let subject = (name.to_owned(), kind.group.to_owned(), kind.plural.to_owned());
+        self.reason == "NotFound" && self.0.subject.as_ref() == Some(&subject)
+    }
+
+    /// 406 for an answer that the client does not take; `accepted` is what there is.
+    pub(crate) fn not_acceptable(accepted: &str) -> Self {
+        let message = format!("only the following media types are accepted: {accepted}");
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
+            .cause("NOT_ACCEPTABLE", FaultKind::Invalid)
     }
 
     /// 415 for a content type that is not taken here.
@@ -143,15 +235,21 @@ impl Failure {
 
     /// 422 for an object that is not valid, with everything that is wrong.
     pub(crate) fn invalid(kind: &Kind, name: &str, faults: Vec<Fault>) -> Self {
-        let each: Vec<String> = faults.iter().map(sentence).collect();
+        Self::invalid_options(kind.kind, kind.group, name, faults)
+    }
+
+    /// 422 for options of a request that are not valid, with everything that is wrong. Kubernetes
+    /// treats them as an object with kind and group.
+    pub(crate) fn invalid_options(kind: &str, group: &str, name: &str, faults: Vec<Fault>) -> Self {
+        let each = sentences(&faults);
         let list = match each.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let message = format!("{} {name:?} is invalid: {list}", kind_name(kind));
+        let message = format!("{} {name:?} is invalid: {list}", kind_name(kind, group));
         let mut failure = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message);
         // Here Kubernetes names the kind, everywhere else the plural.
-        failure.0.subject = Some((name.to_owned(), kind.group.to_owned(), kind.kind.to_owned()));
+        failure.0.subject = Some((name.to_owned(), group.to_owned(), kind.to_owned()));
         failure.causes(faults)
     }
 
@@ -174,13 +272,15 @@ impl Failure {
         if !self.causes.is_empty() {
             details.insert("causes".to_owned(), self.causes.iter().map(cause).collect());
         }
-        if self.retries() {
+        if self.passing {
             details.insert("retryAfterSeconds".to_owned(), json!(RETRY_AFTER_SECONDS));
         }
+        let metadata = self.continue_.as_ref().map(|token| ("continue".to_owned(), json!(token)));
+        let metadata: serde_json::Map<String, Value> = metadata.into_iter().collect();
         json!({
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": metadata,
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
@@ -189,14 +289,10 @@ impl Failure {
         })
     }
 
-    fn retries(&self) -> bool {
-        matches!(self.status.as_u16(), 429 | 503)
-    }
-
     /// The answer.
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = body::json(self.status, &self.to_json());
-        if self.retries() {
+        if self.passing {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         if let Some(allow) = self.allow.as_deref().and_then(|allow| allow.parse().ok()) {
@@ -206,12 +302,18 @@ impl Failure {
     }
 }
 
-fn kind_name(kind: &Kind) -> String {
-    if kind.group.is_empty() {
-        kind.kind.to_owned()
-    } else {
-        format!("{}.{}", kind.kind, kind.group)
+fn kind_name(kind: &str, group: &str) -> String {
+    if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
+}
+
+/// A sentence for each that is named, and how many there are besides.
+fn sentences(faults: &[Fault]) -> Vec<String> {
+    let mut each: Vec<String> = faults.iter().take(MAX_CAUSES).map(sentence).collect();
+    let more = faults.len() - each.len();
+    if more > 0 {
+        each.push(format!("and {more} more"));
     }
+    each
 }
 
 fn sentence(fault: &Fault) -> String {
@@ -263,7 +365,12 @@ impl From<Fault> for Failure {
 
 impl From<ebb_store::Error> for Failure {
     fn from(error: ebb_store::Error) -> Self {
-        Fault::from(error).into()
+        match error {
+            ebb_store::Error::FutureVersion { asked, newest } => {
+                Self::version_too_large(asked, newest)
+            }
+            error => Fault::from(error).into(),
+        }
     }
 }
 

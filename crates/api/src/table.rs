@@ -77,17 +77,22 @@ pub(crate) fn table(
         match include {
             Include::None => {}
             Include::Metadata => {
-                row["object"] = json!({
-                    "kind": "PartialObjectMetadata",
-                    "apiVersion": "meta.k8s.io/v1",
-                    "metadata": object["metadata"],
-                });
+                row["object"] = partial(object);
             }
             Include::Object => row["object"] = object.clone(),
         }
         row
     });
     from_rows(kind.columns, &rows.collect::<Vec<_>>(), metadata, columns)
+}
+
+/// The object without anything but its metadata.
+pub(crate) fn partial(object: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": object["metadata"],
+    })
 }
 
 /// A table of rows that are made already.
@@ -97,9 +102,20 @@ pub(crate) fn from_rows(
     metadata: &Value,
     with_columns: bool,
 ) -> Value {
-    let definitions: Vec<Value> = columns
+    let definitions = if with_columns { definitions(columns) } else { json!([]) };
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": definitions,
+        "rows": rows,
+    })
+}
+
+/// What clients are told of the columns.
+pub(crate) fn definitions(columns: &[Column]) -> Value {
+    columns
         .iter()
-        .filter(|_| with_columns)
         .enumerate()
         .map(|(index, column)| {
             json!({
@@ -110,14 +126,7 @@ pub(crate) fn from_rows(
                 "priority": column.priority,
             })
         })
-        .collect();
-    json!({
-        "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": metadata,
-        "columnDefinitions": definitions,
-        "rows": rows,
-    })
+        .collect()
 }
 
 /// A text of an object by JSON pointer; empty when it is not there.

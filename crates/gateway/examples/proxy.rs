@@ -38,6 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let entry = RouteEntry {
         namespace: "default".to_owned(),
         service: "measured".to_owned(),
+        stopped: false,
         targets: vec![RouteTarget { revision: revision.clone(), percent: 100, policy }],
     };
     handle.set_routes(RouteTable { hosts: [(host, Arc::new(entry))].into() });

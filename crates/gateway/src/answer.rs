@@ -61,6 +61,12 @@ impl Answer {
         Self::new(503, "REVISION_NOT_READY", message)
     }
 
+    pub(crate) fn stopped(namespace: &str, service: &str) -> Self {
+        let message =
+            format!("service {namespace}/{service} is stopped: it was scaled to 0 instances by hand");
+        Self::new(503, "SERVICE_STOPPED", message)
+    }
+
     pub(crate) fn overloaded(limit: u32) -> Self {
         Self::new(503, "OVERLOADED", format!("{limit} requests wait for an instance already"))
     }

@@ -64,6 +64,9 @@ impl Table {
             self.hosts.get(name)
         };
         let Some(found) = found else { return Err(Answer::no_route(name)) };
+        if found.entry.stopped {
+            return Err(Answer::stopped(&found.entry.namespace, &found.entry.service));
+        }
         let n = found.count.fetch_add(1, Ordering::Relaxed);
         let at = split::index(&found.entry.targets, n);
         match at.and_then(|i| Some((found.revisions.get(i)?, found.entry.targets.get(i)?))) {

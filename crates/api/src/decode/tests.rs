@@ -44,7 +44,7 @@ fn hostile_yaml_is_named() {
     for (text, want) in [
         ("a: [", "INVALID_YAML"),
         ("a: 1\n---\nb: 2", "INVALID_YAML"),
-        ("a: !object x\n", "INVALID_YAML"),
+        ("a: !object x\n", "UNSUPPORTED_TAG"),
         ("a: .nan", "INVALID_NUMBER"),
         ("a:\n\t- b", "INVALID_YAML"),
         (&bomb, "MANIFEST_TOO_COMPLEX"),
@@ -60,6 +60,37 @@ fn duplicates_are_remembered() {
     let tree = json(br#"{"a":{"b":1,"b":2},"c":[{"d":1,"d":1}],"a2":1}"#).unwrap();
     assert_eq!(tree.duplicates, ["a.b", "c[0].d"]);
     assert_eq!(tree.value["a"]["b"], 2);
+}
+
+#[test]
+fn what_is_wrong_many_times_is_named_a_hundred_times_and_shortly() {
+    let key = "k".repeat(100_000);
+    let twice = "\"a\":1,".repeat(2_000);
+    let tree = json(format!("{{\"{key}\":{{{twice}\"b\":1}}}}").as_bytes()).unwrap();
+    assert_eq!(tree.duplicates.len(), 100);
+    assert!(tree.duplicates.iter().all(|path| path.len() < 1_100));
+    let twice = "  a: 1\n".repeat(2_000);
+    let tree = yaml(format!("? {key}\n:\n{twice}").as_bytes()).unwrap();
+    assert_eq!(tree.duplicates.len(), 100);
+    assert!(tree.duplicates.iter().all(|path| path.len() < 1_100));
+    let many: serde_json::Map<String, Value> =
+        (0..2_000).map(|n| (format!("é{n}{key:.2000}"), serde_json::json!(1))).collect();
+    let decoded = typed::<Service>(Value::Object(many)).unwrap();
+    assert_eq!(decoded.unknown.len(), 100);
+    assert!(decoded.unknown.iter().all(|path| path.len() < 1_100));
+}
+
+/// Each anchor keeps a copy of what it names, and each of these is part of all those around it.
+#[test]
+fn anchors_within_anchors_are_counted() {
+    let nested = |levels: usize, inside: &str| -> String {
+        let open: Vec<String> = (0..levels).map(|level| format!("&a{level} [")).collect();
+        format!("{}{inside}{}", open.concat(), "]".repeat(levels))
+    };
+    let values = "{},".repeat(100_000);
+    assert_eq!(code(&yaml(nested(50, &values).as_bytes()).unwrap_err()), "MANIFEST_TOO_COMPLEX");
+    assert!(yaml(nested(2, &values).as_bytes()).is_ok());
+    assert!(yaml(nested(50, "1").as_bytes()).is_ok());
 }
 
 #[test]
@@ -91,7 +122,7 @@ fn unknown_fields_have_kubernetes_paths() {
 fn a_wrong_type_names_its_field() {
     let service = json!({"spec": {"template": {"spec": {"containerConcurrency": "1"}}}});
     let failure = typed::<Service>(service).unwrap_err();
-    assert_eq!(code(&failure), "INVALID_VALUE");
+    assert_eq!(code(&failure), "INVALID_NUMBER");
     let message = &failure.message;
     assert!(message.contains("spec.template.spec.containerConcurrency"), "{message}");
 }

@@ -5,8 +5,8 @@ use ebb_model::{Fault, Timestamp, validate};
 use serde_json::{Value, json};
 
 use super::{CORE, subdomain, typed};
-use crate::decode;
-use crate::registry::Kind;
+use crate::protobuf;
+use crate::registry::{Kind, Type};
 use crate::table::{AGE, NAME, age, at, number};
 
 pub(crate) static KIND: Kind = Kind {
@@ -16,7 +16,8 @@ pub(crate) static KIND: Kind = Kind {
     short: &["cm"],
     columns: &[NAME, number("Data", "Number of entries."), AGE],
     cells,
-    decode: decode::typed::<ConfigMap>,
+    type_: Type::of::<ConfigMap>(),
+    protobuf: Some(protobuf::config_map),
     validate,
     ..CORE
 };

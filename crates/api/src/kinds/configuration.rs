@@ -5,13 +5,14 @@ use ebb_model::knative::{Configuration, READY};
 use ebb_model::{Fault, Timestamp, validate};
 use serde_json::{Value, json};
 
+use super::cells::image;
 use super::{KNATIVE, replace, typed};
-use crate::decode;
-use crate::registry::Kind;
-use crate::table::{NAME, at, column, condition};
+use crate::registry::{Kind, Subresource, Type};
+use crate::table::{AGE, NAME, age, at, column, condition, wide};
 
 pub(crate) static KIND: Kind = Kind {
     kind: "Configuration",
+    about: "The template of the next Revision and the history of its snapshots.",
     plural: "configurations",
     singular: "configuration",
     short: &["config", "cfg"],
@@ -22,15 +23,18 @@ pub(crate) static KIND: Kind = Kind {
         column("LatestReady", "Newest revision that was ready."),
         column("Ready", "Whether the newest revision is ready."),
         column("Reason", "Why it is not."),
+        AGE,
+        wide("Image", "Image of the container that takes requests."),
     ],
     cells,
-    decode: decode::typed::<Configuration>,
+    subresources: &[Subresource::Status],
+    type_: Type::of::<Configuration>(),
     default,
     validate,
     ..KNATIVE
 };
 
-fn cells(object: &Value, _now: Timestamp) -> Vec<Value> {
+fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let (ready, reason) = condition(object, READY);
     vec![
         at(object, "/metadata/name"),
@@ -38,6 +42,8 @@ fn cells(object: &Value, _now: Timestamp) -> Vec<Value> {
         at(object, "/status/latestReadyRevisionName"),
         json!(ready),
         json!(reason),
+        age(object, "/metadata/creationTimestamp", now),
+        image(object, "/spec/template/spec/containers"),
     ]
 }
 

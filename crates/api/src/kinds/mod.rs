@@ -1,14 +1,20 @@
 //! One file per kind: its type, columns, defaults and validation.
 
+mod cells;
 pub(crate) mod configmap;
 pub(crate) mod configuration;
 pub(crate) mod event;
+pub(crate) mod lease;
 pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod revision;
 pub(crate) mod route;
+pub(crate) mod scale;
 pub(crate) mod secret;
+pub(crate) mod self_subject_access_review;
+pub(crate) mod self_subject_review;
+pub(crate) mod self_subject_rules_review;
 pub(crate) mod service;
 
 use ebb_model::{Fault, Kind as FaultKind, name};
@@ -16,38 +22,49 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::decode;
-use crate::registry::{ALL, Backing, Kind};
+use crate::registry::{ALL, Backing, Kind, Type};
 
 /// A core kind with everything that most of them share; a kind overrides what differs.
 pub(crate) const CORE: Kind = Kind {
     group: "",
     version: "v1",
     kind: "",
+    about: "",
     plural: "",
     singular: "",
     short: &[],
     categories: &[],
     namespaced: true,
     backing: Backing::Durable,
+    answer: None,
     sealed: false,
     verbs: ALL,
     refused: "",
     strategic: true,
     status: false,
+    kept: &[],
+    put_creates: false,
+    allow_unconditional_update: true,
     generation: false,
     subresources: &[],
     fields: &[],
     columns: &[],
     cells: |_, _| Vec::new(),
-    decode: decode::typed::<Value>,
+    type_: Type::of::<Value>(),
+    protobuf: None,
     default: |_| {},
     validate: |_, _| Vec::new(),
 };
 
 /// A kind of Knative Serving.
-pub(crate) const KNATIVE: Kind =
-    Kind { group: "serving.knative.dev", strategic: false, status: true, generation: true, ..CORE };
+pub(crate) const KNATIVE: Kind = Kind {
+    group: "serving.knative.dev",
+    strategic: false,
+    status: true,
+    generation: true,
+    allow_unconditional_update: false,
+    ..CORE
+};
 
 /// The object as its type. Admission decoded it before, so this does not fail; if it ever does,
 /// that is a fault like any other.

@@ -5,9 +5,17 @@ use ebb_model::{Fault, Timestamp, validate};
 use serde_json::{Value, json};
 
 use super::CORE;
-use crate::decode;
-use crate::registry::Kind;
+use crate::auth::Verb;
+use crate::protobuf;
+use crate::registry::{Kind, Subresource, Type};
 use crate::table::{AGE, NAME, age, at, column};
+
+/// What a namespace waits for until everything in it is gone (`spec.finalizers`).
+pub(crate) const FINALIZER: &str = "kubernetes";
+
+/// There is no deleting all of them at once, as in Kubernetes.
+const VERBS: &[Verb] =
+    &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
 
 pub(crate) static KIND: Kind = Kind {
     kind: "Namespace",
@@ -15,11 +23,15 @@ pub(crate) static KIND: Kind = Kind {
     singular: "namespace",
     short: &["ns"],
     namespaced: false,
+    verbs: VERBS,
     status: true,
+    kept: &["spec"],
     fields: &["status.phase"],
     columns: &[NAME, column("Status", "Active, or Terminating while it is emptied."), AGE],
     cells,
-    decode: decode::typed::<Namespace>,
+    subresources: &[Subresource::Status],
+    type_: Type::of::<Namespace>(),
+    protobuf: Some(protobuf::namespace),
     default,
     validate: |new, _| {
         let name = new["metadata"]["name"].as_str().unwrap_or_default();
@@ -40,6 +52,9 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
 fn default(object: &mut Value) {
     if object["status"]["phase"].is_null() {
         object["status"] = json!({"phase": "Active"});
+    }
+    if object["spec"]["finalizers"].is_null() {
+        object["spec"]["finalizers"] = json!([FINALIZER]);
     }
     if let Some(name) = object["metadata"]["name"].as_str().map(str::to_owned) {
         // Kubernetes sets it on every namespace, and selectors rely on it.

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::CORE;
 use crate::auth::Verb;
-use crate::decode;
-use crate::registry::{Backing, Kind};
+use crate::registry::{Backing, Kind, Subresource, Type};
 use crate::table::{AGE, NAME, age, at, column, wide};
 
 pub(crate) static KIND: Kind = Kind {
@@ -17,9 +16,11 @@ pub(crate) static KIND: Kind = Kind {
     short: &["po"],
     categories: &["all"],
     backing: Backing::Live,
-    verbs: &[Verb::Delete, Verb::Get, Verb::List, Verb::Watch],
+    verbs: &[Verb::Delete, Verb::DeleteCollection, Verb::Get, Verb::List, Verb::Watch],
+    refused: "a pod shows an instance of a revision and cannot be made or changed by itself; apply \
+              a Service of serving.knative.dev/v1",
     status: true,
-    subresources: &["log"],
+    subresources: &[Subresource::Log],
     fields: &["spec.nodeName", "spec.restartPolicy", "status.phase", "status.podIP"],
     columns: &[
         NAME,
@@ -31,7 +32,7 @@ pub(crate) static KIND: Kind = Kind {
         wide("Node", "Machine that it runs on."),
     ],
     cells,
-    decode: decode::typed::<Pod>,
+    type_: Type::of::<Pod>(),
     ..CORE
 };
 

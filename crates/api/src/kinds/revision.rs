@@ -4,19 +4,28 @@ use ebb_model::knative::{READY, Revision};
 use ebb_model::{Fault, Timestamp, validate};
 use serde_json::{Value, json};
 
+use super::cells::image;
 use super::{KNATIVE, typed};
 use crate::auth::Verb;
-use crate::decode;
-use crate::registry::Kind;
-use crate::table::{NAME, at, column, condition, count, number};
+use crate::registry::{Kind, Subresource, Type};
+use crate::table::{AGE, NAME, age, at, column, condition, count, number, wide};
 
 pub(crate) static KIND: Kind = Kind {
     kind: "Revision",
+    about: "An immutable snapshot of a template, with the image's digest.",
     plural: "revisions",
     singular: "revision",
     short: &["rev"],
     categories: &["all", "knative", "serving"],
-    verbs: &[Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch],
+    verbs: &[
+        Verb::Delete,
+        Verb::DeleteCollection,
+        Verb::Get,
+        Verb::List,
+        Verb::Patch,
+        Verb::Update,
+        Verb::Watch,
+    ],
     refused: "a revision is made by its configuration, from the template; change that, or the \
               template of the service",
     columns: &[
@@ -27,14 +36,18 @@ pub(crate) static KIND: Kind = Kind {
         column("Reason", "Why none did."),
         number("Actual Replicas", "Instances that are ready or starting."),
         number("Desired Replicas", "Instances that are wanted."),
+        AGE,
+        wide("Image", "Image of the container that takes requests."),
+        wide("Concurrency", "Requests that one instance takes at once; 0 is no limit."),
     ],
     cells,
-    decode: decode::typed::<Revision>,
+    subresources: &[Subresource::Status],
+    type_: Type::of::<Revision>(),
     validate,
     ..KNATIVE
 };
 
-fn cells(object: &Value, _now: Timestamp) -> Vec<Value> {
+fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let (ready, reason) = condition(object, READY);
     vec![
         at(object, "/metadata/name"),
@@ -44,6 +57,9 @@ fn cells(object: &Value, _now: Timestamp) -> Vec<Value> {
         json!(reason),
         count(object, "/status/actualReplicas"),
         count(object, "/status/desiredReplicas"),
+        age(object, "/metadata/creationTimestamp", now),
+        image(object, "/spec/containers"),
+        at(object, "/spec/containerConcurrency"),
     ]
 }
 

@@ -5,13 +5,14 @@ use ebb_model::knative::{READY, Route};
 use ebb_model::{Fault, Timestamp, validate};
 use serde_json::{Value, json};
 
+use super::cells::traffic;
 use super::{KNATIVE, typed};
-use crate::decode;
-use crate::registry::Kind;
-use crate::table::{NAME, at, column, condition};
+use crate::registry::{Kind, Subresource, Type};
+use crate::table::{AGE, NAME, age, at, column, condition, wide};
 
 pub(crate) static KIND: Kind = Kind {
     kind: "Route",
+    about: "Host and traffic of a Service.",
     plural: "routes",
     singular: "route",
     short: &["rt"],
@@ -21,16 +22,26 @@ pub(crate) static KIND: Kind = Kind {
         column("URL", "Where it takes requests."),
         column("Ready", "Whether the gateway knows it."),
         column("Reason", "Why it does not."),
+        AGE,
+        wide("Traffic", "Shares of requests, by revision."),
     ],
     cells,
-    decode: decode::typed::<Route>,
+    subresources: &[Subresource::Status],
+    type_: Type::of::<Route>(),
     validate,
     ..KNATIVE
 };
 
-fn cells(object: &Value, _now: Timestamp) -> Vec<Value> {
+fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let (ready, reason) = condition(object, READY);
-    vec![at(object, "/metadata/name"), at(object, "/status/url"), json!(ready), json!(reason)]
+    vec![
+        at(object, "/metadata/name"),
+        at(object, "/status/url"),
+        json!(ready),
+        json!(reason),
+        age(object, "/metadata/creationTimestamp", now),
+        traffic(object),
+    ]
 }
 
 fn validate(new: &Value, old: Option<&Value>) -> Vec<Fault> {

@@ -6,8 +6,8 @@ use ebb_model::{Fault, Timestamp, validate};
 use serde_json::{Value, json};
 
 use super::{CORE, replace, subdomain, typed};
-use crate::decode;
-use crate::registry::Kind;
+use crate::protobuf;
+use crate::registry::{Kind, Type};
 use crate::table::{AGE, NAME, age, at, column, number};
 
 pub(crate) static KIND: Kind = Kind {
@@ -23,7 +23,8 @@ pub(crate) static KIND: Kind = Kind {
         AGE,
     ],
     cells,
-    decode: decode::typed::<Secret>,
+    type_: Type::of::<Secret>(),
+    protobuf: Some(protobuf::secret),
     default,
     validate,
     ..CORE

@@ -4,17 +4,19 @@ use ebb_model::knative::{READY, Service};
 use ebb_model::{Fault, Timestamp, validate};
 use serde_json::{Value, json};
 
+use super::cells::{image, traffic};
 use super::{KNATIVE, replace, typed};
-use crate::decode;
-use crate::registry::Kind;
-use crate::table::{NAME, at, column, condition};
+use crate::registry::{Kind, Subresource, Type};
+use crate::table::{AGE, NAME, age, at, column, condition, wide};
 
 pub(crate) static KIND: Kind = Kind {
     kind: "Service",
+    about: "A named, addressable thing that answers requests: a Configuration and a Route of the same name.",
     plural: "services",
     singular: "service",
     short: &["kservice", "ksvc"],
     categories: &["all", "knative", "serving"],
+    subresources: &[Subresource::Status, Subresource::Scale],
     columns: &[
         NAME,
         column("URL", "Where it takes requests."),
@@ -22,15 +24,18 @@ pub(crate) static KIND: Kind = Kind {
         column("LatestReady", "Newest revision that was ready."),
         column("Ready", "Whether it takes requests."),
         column("Reason", "Why it does not."),
+        AGE,
+        wide("Image", "Image of the container that takes requests."),
+        wide("Traffic", "Shares of requests, by revision."),
     ],
     cells,
-    decode: decode::typed::<Service>,
+    type_: Type::of::<Service>(),
     default,
     validate,
     ..KNATIVE
 };
 
-fn cells(object: &Value, _now: Timestamp) -> Vec<Value> {
+fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let (ready, reason) = condition(object, READY);
     vec![
         at(object, "/metadata/name"),
@@ -39,6 +44,9 @@ fn cells(object: &Value, _now: Timestamp) -> Vec<Value> {
         at(object, "/status/latestReadyRevisionName"),
         json!(ready),
         json!(reason),
+        age(object, "/metadata/creationTimestamp", now),
+        image(object, "/spec/template/spec/containers"),
+        traffic(object),
     ]
 }
 

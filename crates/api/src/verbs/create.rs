@@ -2,9 +2,12 @@
 
 use ebb_store::{Error, Precondition, Write};
 use http::{Response, StatusCode};
+use serde_json::Value;
 
+use super::writer::Writer;
 use super::{body_tree, commit, namespace, object, warn};
 use crate::admission::{self, Place, Strictness};
+use crate::apply::managers::Operation;
 use crate::body::Body;
 use crate::context::{Context, Target};
 use crate::decode::Tree;
@@ -23,14 +26,13 @@ pub(crate) async fn create(
     bytes: &[u8],
 ) -> Result<Response<Body>, Failure> {
     let strictness = Strictness::of(&context.query)?;
-    let tree = body_tree(content_type, bytes)?;
-    if target.kind.namespaced {
-        namespace::check_open(context, target).await?;
-    }
-    let generated = meta::text(&tree.value, "name").is_none();
+    let writer = Writer::of(context, target, Operation::Update, "CreateOptions")?;
+    let tree = body_tree(target.kind, content_type, bytes)?;
+    let generated = target.name.is_none() && meta::text(&tree.value, "name").is_none();
     for _ in 0..NAME_TRIES {
         let tree = Tree { value: tree.value.clone(), duplicates: tree.duplicates.clone() };
-        match attempt(context, target, tree, strictness).await {
+        let record = |object: &mut Value| writer.record_create(target.kind, object);
+        match make(context, target, tree, strictness, &record).await {
             Err(failure) if generated && failure.reason == "AlreadyExists" => {}
             answer => return answer,
         }
@@ -38,16 +40,30 @@ pub(crate) async fn create(
     Err(Failure::internal("no free name was found for metadata.generateName"))
 }
 
-async fn attempt(
+/// Admits and commits one form of a new object. `record` writes its `managedFields`.
+///
+/// # Errors
+/// 409 `AlreadyExists` when its name is taken; what admission says.
+pub(crate) async fn make(
     context: &Context,
     target: &Target,
     tree: Tree,
     strictness: Strictness,
+    record: &(dyn Fn(&mut Value) + Sync),
 ) -> Result<Response<Body>, Failure> {
     let kind = target.kind;
+    if kind.namespaced {
+        let name = target.name.as_deref().or_else(|| meta::text(&tree.value, "name"));
+        namespace::check_open(context, target, name.unwrap_or_default()).await?;
+    }
     let now = context.app.deps.clock.now();
-    let place = Place { namespace: target.namespace.as_deref(), name: None };
-    let mut admitted = admission::create(kind, tree, strictness, &place, now)?;
+    // Held until the commit is done.
+    let (usage, _under_way) = admission::usage(context, target).await?;
+    let place =
+        Place { namespace: target.namespace.as_deref(), name: target.name.as_deref(), usage };
+    let hooks = &context.app.hooks;
+    let mut admitted = admission::create(hooks, kind, tree, strictness, &place, now)?;
+    record(&mut admitted.object);
     let name = meta::text(&admitted.object, "name").unwrap_or_default().to_owned();
     let key = kind.key(target.namespace(), &name);
     let store = context.app.store(kind);
@@ -75,6 +91,6 @@ async fn attempt(
         };
         storage::set_version(&mut admitted.object, version);
     }
-    let response = object(context, target, StatusCode::CREATED, admitted.object)?;
+    let response = object(context, target, StatusCode::CREATED, admitted.object);
     Ok(warn(response, &admitted.warnings))
 }

@@ -2,6 +2,7 @@
 
 use ebb_model::knative::{Route, TrafficTarget};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::context::{Context, Target};
 use crate::kinds;
@@ -14,7 +15,7 @@ const CHUNK: usize = 500;
 /// Whether the revision may be removed.
 ///
 /// # Errors
-/// 409 when a route of its namespace names it or sends requests to it.
+/// 409 when a route of its namespace names it or sends requests to it, and stays.
 pub(crate) async fn check_unrouted(context: &Context, target: &Target) -> Result<(), Failure> {
     let kind = &kinds::route::KIND;
     let prefix = kind.prefix(target.namespace.as_deref());
@@ -24,7 +25,7 @@ pub(crate) async fn check_unrouted(context: &Context, target: &Target) -> Result
         for record in &scan.records {
             let object = storage::read(kind, record)?;
             let Ok(route) = Route::deserialize(&object) else { continue };
-            if names(&route, target.name()) {
+            if names(&route, target.name()) && stays(context, target, &route).await? {
                 let by = meta::text(&object, "name").unwrap_or_default();
                 let why = format!(
                     "the route {by:?} sends requests to it: change the traffic of that route, or \
@@ -38,6 +39,24 @@ pub(crate) async fn check_unrouted(context: &Context, target: &Target) -> Result
             return Ok(());
         }
     }
+}
+
+/// Whether the route outlives this moment: one of a Service that is gone, or going, goes with it.
+async fn stays(context: &Context, target: &Target, route: &Route) -> Result<bool, Failure> {
+    let kind = &kinds::service::KIND;
+    let owners = route.metadata.owner_references.iter().flatten();
+    for owner in owners.filter(|owner| owner.controller == Some(true) && owner.kind == kind.kind) {
+        let key = kind.key(target.namespace(), &owner.name);
+        let record = context.app.store(kind).get(&key).await?;
+        let service = record.map(|record| storage::read(kind, &record)).transpose()?;
+        let owns = |service: &Value| {
+            meta::text(service, "uid") == Some(&owner.uid) && !meta::deleting(service)
+        };
+        if !service.as_ref().is_some_and(owns) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn names(route: &Route, revision: &str) -> bool {

@@ -1,82 +1,120 @@
 //! Follow changes, one JSON event per line.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::sync::Arc;
+mod feed;
+mod lines;
+
 use std::time::Duration;
 
-use bytes::Bytes;
-use ebb_kit::{Clock, Shutdown};
-use ebb_model::{Fault, Kind as FaultKind};
-use ebb_store::{WatchEvent, Watcher};
 use futures_util::stream;
 use http::Response;
-use serde_json::{Value, json};
-use tokio::time::{Interval, MissedTickBehavior, Sleep};
 
-use super::list;
+use super::list::{self, Pages, options_fault};
 use crate::body::{self, Body};
-use crate::context::{Context, Target};
-use crate::registry::Kind;
-use crate::select::Selector;
+use crate::context::{Context, Query, Target};
 use crate::status::Failure;
 use crate::storage;
-use crate::table::{self, Include};
 
-/// How often a client that allows bookmarks hears where it stands. As in Kubernetes.
-const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// A watch without `timeoutSeconds` ends after this, plus up to as much again: as in Kubernetes,
 /// so that clients do not all come back at once.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 1_800;
+/// Longest time of a watch.
+const MAX_TIMEOUT_SECONDS: u64 = 86_400;
 
-/// Answers a watch. Without a version, or with version 0, every object that is there comes first.
+/// How a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// Every object that is there comes first.
+    Objects {
+        /// Whether the client is told when that was all.
+        tell_end: bool,
+    },
+    /// What happens from now on.
+    Newest,
+    /// What happened since this version.
+    Since(u64),
+}
+
+impl Start {
+    /// # Errors
+    /// 422 for options that do not go together, 400 for values that cannot be read. The rules are
+    /// those of Kubernetes' `ListOptions` for watches.
+    fn of(query: &Query) -> Result<Self, Failure> {
+        let asked = query.get("sendInitialEvents").is_some();
+        let how = query.get("resourceVersionMatch");
+        let mut faults = Vec::new();
+        let mut fault = |what, why| faults.push(options_fault("resourceVersionMatch", what, why));
+        if asked && how != Some("NotOlderThan") {
+            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            fault("Forbidden", why);
+        }
+        if how.is_some() && !asked {
+            let why =
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            fault("Forbidden", why);
+        }
+        if how.is_some_and(|how| how != "NotOlderThan") {
+            fault("Unsupported value", "only \"NotOlderThan\" is supported for watch");
+        }
+        if how.is_some() && query.get("continue").is_some() {
+            fault("Forbidden", "resourceVersionMatch is forbidden when continue is provided");
+        }
+        if !faults.is_empty() {
+            return Err(Failure::invalid_options("ListOptions", "meta.k8s.io", "", faults));
+        }
+        let version = query.get("resourceVersion").map(storage::version).transpose()?;
+        let version = version.filter(|version| *version > 0);
+        let initial = query.flag("sendInitialEvents")?;
+        Ok(match (asked, version) {
+            (true, _) if initial => Self::Objects { tell_end: true },
+            (true, None) => Self::Newest,
+            (false, None) => Self::Objects { tell_end: false },
+            (_, Some(version)) => Self::Since(version),
+        })
+    }
+}
+
+/// Whether the watch begins with a list of everything.
+///
+/// # Errors
+/// As the watch itself.
+pub(crate) fn starts_with_list(query: &Query) -> Result<bool, Failure> {
+    Ok(matches!(Start::of(query)?, Start::Objects { .. }))
+}
+
+/// Answers a watch.
 pub(crate) async fn watch(context: &Context, target: &Target) -> Result<Response<Body>, Failure> {
     let query = &context.query;
-    if query.flag("sendInitialEvents")? {
-        let fault =
-            Fault::new("UNSUPPORTED_FIELD", FaultKind::Invalid, "Forbidden: not served yet")
-                .hint("list first, then watch from the version of the list");
-        let faults = vec![fault.at("sendInitialEvents")];
-        return Err(Failure::invalid(target.kind, "", faults));
-    }
+    let start = Start::of(query)?;
     let selector = list::selector(context, target)?;
-    let jitter = rand::random_range(0..DEFAULT_TIMEOUT_SECONDS);
+    // Neither limits nor changes anything of a watch, as in Kubernetes; checked all the same.
+    query.number("limit")?;
     let timeout = query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
-    let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT_SECONDS + jitter).min(86_400);
-    let since = query.get("resourceVersion").map(storage::version).transpose()?.unwrap_or(0);
-    let table = if context.table { Some(Include::of(query)?) } else { None };
-    let (objects, since) = match since {
-        0 => {
-            let all = list::page(context, target, &selector, (None, None), usize::MAX).await?;
-            (all.objects, all.version)
-        }
-        since => (Vec::new(), since),
-    };
-    let prefix = list::prefix(target, &selector);
-    let watcher = context.app.store(target.kind).watch(&prefix, since).await;
-    let mut bookmarks = tokio::time::interval(BOOKMARK_EVERY);
-    bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    bookmarks.reset();
-    let mut feed = Feed {
+    let jitter = crate::entropy::below(DEFAULT_TIMEOUT_SECONDS);
+    let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT_SECONDS + jitter).min(MAX_TIMEOUT_SECONDS);
+    let options = feed::Options {
         target: target.clone(),
-        selector,
-        table,
-        columns_sent: false,
-        clock: Arc::clone(&context.app.deps.clock),
-        pending: VecDeque::new(),
-        watcher: None,
-        seen: since,
-        bookmarks: query.flag("allowWatchBookmarks")?.then_some(bookmarks),
-        end: Box::pin(tokio::time::sleep(Duration::from_secs(timeout))),
-        shutdown: context.app.shutdown.clone(),
+        prefix: list::prefix(target, &selector),
+        selector: selector.clone(),
+        view: context.view,
+        bookmarks: query.flag("allowWatchBookmarks")?,
+        tell_end: start == Start::Objects { tell_end: true },
+        timeout: Duration::from_secs(timeout),
     };
-    for object in objects {
-        feed.send("ADDED", &object);
-    }
-    match watcher {
-        Ok(watcher) => feed.watcher = Some(watcher),
-        // Told as an event, as clients expect it; the stream then ends.
-        Err(error) => feed.fail(error.into()),
+    let app = std::sync::Arc::clone(&context.app);
+    let mut feed = feed::Feed::new(app, options);
+    match start {
+        Start::Since(version) => feed.resume(version).await,
+        Start::Newest => {
+            let newest = context.app.store(target.kind).scan("/", None, None, 1).await?.version;
+            feed.follow(newest).await;
+        }
+        Start::Objects { .. } => {
+            let mut pages = Pages::new(context, target, selector);
+            // Read before anything is answered, so that what is wrong is said as a Status.
+            let first = pages.next().await?.unwrap_or_default();
+            list::check_not_older(context, pages.version())?;
+            feed.begin_with(&first, pages).await;
+        }
     }
     let chunks =
         stream::unfold(
@@ -86,144 +124,39 @@ pub(crate) async fn watch(context: &Context, target: &Target) -> Result<Response
     Ok(body::stream(chunks, "application/json"))
 }
 
-/// A running watch.
-struct Feed {
-    target: Target,
-    selector: Selector,
-    table: Option<Include>,
-    columns_sent: bool,
-    clock: Arc<dyn Clock>,
-    pending: VecDeque<Bytes>,
-    /// None when no further event comes.
-    watcher: Option<Watcher>,
-    /// Version of the last event that was read, selected or not.
-    seen: u64,
-    bookmarks: Option<Interval>,
-    end: Pin<Box<Sleep>>,
-    shutdown: Shutdown,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What a running watch has to do next.
-enum Step {
-    Event(Option<Result<WatchEvent, ebb_store::Error>>),
-    Bookmark,
-    End,
-}
-
-impl Feed {
-    /// The next line; none at the end.
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(chunk) = self.pending.pop_front() {
-                return Some(chunk);
-            }
-            match self.step().await {
-                Step::Event(Some(Ok(event))) => {
-                    if let Err(failure) = self.event(&event) {
-                        self.fail(failure);
-                    }
-                }
-                Step::Event(Some(Err(error))) => self.fail(error.into()),
-                Step::Bookmark => self.bookmark(),
-                Step::Event(None) | Step::End => return None,
-            }
+    #[test]
+    fn how_a_watch_begins() {
+        let not_older = "resourceVersionMatch=NotOlderThan";
+        for (query, want) in [
+            (String::new(), Start::Objects { tell_end: false }),
+            ("resourceVersion=0".to_owned(), Start::Objects { tell_end: false }),
+            ("resourceVersion=7".to_owned(), Start::Since(7)),
+            (format!("sendInitialEvents=true&{not_older}"), Start::Objects { tell_end: true }),
+            (
+                format!("sendInitialEvents=true&{not_older}&resourceVersion=7"),
+                Start::Objects { tell_end: true },
+            ),
+            (format!("sendInitialEvents=false&{not_older}"), Start::Newest),
+            (format!("sendInitialEvents=false&{not_older}&resourceVersion=7"), Start::Since(7)),
+        ] {
+            let query = Query::parse(&query).unwrap();
+            assert_eq!(Start::of(&query).unwrap(), want, "{query:?}");
+        }
+        for bad in [
+            "sendInitialEvents=true",
+            "sendInitialEvents=false",
+            "sendInitialEvents=true&resourceVersionMatch=Exact",
+            "resourceVersionMatch=NotOlderThan&resourceVersion=7",
+            "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=x",
+        ] {
+            let failure = Start::of(&Query::parse(bad).unwrap()).unwrap_err();
+            assert_eq!((failure.status.as_u16(), failure.reason), (422, "Invalid"), "{bad}");
+            let start = "ListOptions.meta.k8s.io \"\" is invalid: ";
+            assert!(failure.message.starts_with(start), "{}", failure.message);
         }
     }
-
-    async fn step(&mut self) -> Step {
-        let Some(watcher) = &mut self.watcher else { return Step::End };
-        let tick = async {
-            match &mut self.bookmarks {
-                Some(interval) => drop(interval.tick().await),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.shutdown.wait() => Step::End,
-            event = watcher.next() => Step::Event(event),
-            () = self.end.as_mut() => Step::End,
-            () = tick => Step::Bookmark,
-        }
-    }
-
-    /// Turns a change into what it means for those who see only selected objects.
-    fn event(&mut self, event: &WatchEvent) -> Result<(), Failure> {
-        self.seen = event.version();
-        let kind = self.target.kind;
-        let (before, after) = match event {
-            WatchEvent::Put { record, previous } => {
-                let before = previous.as_ref().map(|r| storage::read(kind, r)).transpose()?;
-                (before, Some(storage::read(kind, record)?))
-            }
-            WatchEvent::Delete { previous, .. } => (Some(storage::read(kind, previous)?), None),
-        };
-        let before = before.filter(|object| self.selects(object));
-        let after = after.filter(|object| self.selects(object));
-        match (before, after) {
-            (None, Some(object)) => self.send("ADDED", &object),
-            (Some(_), Some(object)) => self.send("MODIFIED", &object),
-            (Some(mut object), None) => {
-                // The last form that was selected, at the version at which it left.
-                storage::set_version(&mut object, self.seen);
-                self.send("DELETED", &object);
-            }
-            (None, None) => {}
-        }
-        Ok(())
-    }
-
-    fn selects(&self, object: &Value) -> bool {
-        self.selector.matches(object) && list::named(&self.target, object)
-    }
-
-    fn send(&mut self, type_: &str, object: &Value) {
-        let object = match self.table {
-            None => object.clone(),
-            Some(include) => {
-                let version = object["metadata"]["resourceVersion"].clone();
-                let metadata = json!({ "resourceVersion": version });
-                let columns = !std::mem::replace(&mut self.columns_sent, true);
-                let objects = std::slice::from_ref(object);
-                let now = self.clock.now();
-                table::table(self.target.kind, objects, &metadata, include, columns, now)
-            }
-        };
-        self.line(&json!({ "type": type_, "object": object }));
-    }
-
-    fn bookmark(&mut self) {
-        let object = bookmark(self.target.kind, self.seen);
-        if self.table.is_some() {
-            let row = json!({ "cells": [], "object": object });
-            let metadata = json!({ "resourceVersion": self.seen.to_string() });
-            let table = table::from_rows(&[], &[row], &metadata, false);
-            self.line(&json!({ "type": "BOOKMARK", "object": table }));
-        } else {
-            self.line(&json!({ "type": "BOOKMARK", "object": object }));
-        }
-    }
-
-    /// Tells the failure and ends the watch.
-    fn fail(&mut self, failure: Failure) {
-        let failure = match failure.reason {
-            // A slow watcher lists again, as one whose version is too old does.
-            "ServiceUnavailable" => Failure::expired(failure.message.clone()),
-            _ => failure,
-        };
-        self.line(&json!({ "type": "ERROR", "object": failure.to_json() }));
-        self.watcher = None;
-    }
-
-    fn line(&mut self, event: &Value) {
-        self.pending.push_back(Bytes::from(format!("{event}\n")));
-    }
-}
-
-fn bookmark(kind: &Kind, version: u64) -> Value {
-    json!({
-        "kind": kind.kind,
-        "apiVersion": kind.api_version(),
-        "metadata": { "resourceVersion": version.to_string(), "creationTimestamp": null },
-    })
 }

@@ -23,7 +23,11 @@ async fn aggregated_discovery() {
         let request = world.request(Method::GET, path).header("accept", accept);
         let response = request.send().await.unwrap();
         assert_eq!(response.headers()["content-type"], V2);
+        let tag = response.headers()["etag"].clone();
         file.assert_eq(&pretty(&response.json().await.unwrap()));
+        let again = world.request(Method::GET, path).header("accept", V2);
+        let again = again.header("if-none-match", tag).send().await.unwrap();
+        assert_eq!(again.status(), 304, "a client that keeps it is told that it has it");
     }
     let beta = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
     let request = world.request(Method::GET, "/apis").header("accept", beta);
@@ -36,7 +40,16 @@ async fn plain_discovery() {
     let world = World::new();
     assert_eq!(world.get("/api").await.1["versions"], json!(["v1"]));
     let groups = world.get("/apis").await.1;
-    assert_eq!(groups["groups"][0]["preferredVersion"]["groupVersion"], "serving.knative.dev/v1");
+    let groups: Vec<_> = groups["groups"].as_array().unwrap().iter().collect();
+    for group in &groups {
+        let (name, version) = (&group["name"], &group["preferredVersion"]["groupVersion"]);
+        assert_eq!(*version, format!("{}/v1", name.as_str().unwrap()));
+        let own = world.get(&format!("/apis/{}", name.as_str().unwrap())).await.1;
+        assert_eq!((&own["kind"], &own["versions"]), (&json!("APIGroup"), &group["versions"]));
+        let resources = world.get(&format!("/apis/{}", version.as_str().unwrap())).await.1;
+        assert_eq!(resources["groupVersion"], *version);
+    }
+    assert!(groups.iter().any(|group| group["name"] == "serving.knative.dev"), "{groups:?}");
     assert_eq!(world.get("/apis/serving.knative.dev").await.1["kind"], "APIGroup");
     let core = world.get("/api/v1").await.1;
     let names: Vec<_> =
@@ -68,5 +81,17 @@ async fn openapi_says_that_fields_are_validated_here() {
     assert_eq!(world.get("/openapi/v2").await.1["swagger"], "2.0");
     let version = world.get("/version").await.1;
     assert_eq!((&version["major"], &version["minor"]), (&json!("1"), &json!("32")));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn no_kinds_are_added_at_run_time() {
+    let world = World::new();
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let (status, list) = world.get(&format!("{path}?limit=500")).await;
+    assert_eq!((status.as_u16(), &list["items"]), (200, &json!([])));
+    assert_eq!(list["kind"], "CustomResourceDefinitionList");
+    assert_eq!(world.get(&format!("{path}?watch=true")).await.0, 404);
+    assert_eq!(world.post(path, &json!({})).await.0, 405);
     world.end().await;
 }

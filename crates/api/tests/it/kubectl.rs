@@ -100,7 +100,7 @@ async fn kubectl_applies_reads_and_deletes() {
 
     let table = kubectl.ok("get ksvc").await;
     let head: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
-    assert_eq!(head, ["NAME", "URL", "LATESTCREATED", "LATESTREADY", "READY", "REASON"]);
+    assert_eq!(head, ["NAME", "URL", "LATESTCREATED", "LATESTREADY", "READY", "REASON", "AGE"]);
     assert!(kubectl.ok("get services.serving.knative.dev,cm -A").await.contains("settings"));
     let json = kubectl.ok("get ksvc hello -o json").await;
     let object: Value = serde_json::from_str(&json).unwrap();
@@ -145,6 +145,29 @@ async fn kubectl_shows_pods_and_their_logs() {
     assert!(kubectl.ok(&format!("describe pod {name}")).await.contains("user-container"));
     let out = kubectl.ok(&format!("delete pod {name}")).await;
     assert!(out.contains("deleted"), "{out}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn kubectl_explains() {
+    let Some(program) = kubectl("kubectl_explains") else { return };
+    let world = World::new();
+    let kubectl = setup(&world, program);
+    for (what, want) in [
+        ("pod.spec", "containers\t<[]Container> -required-"),
+        ("pod.spec.containers.ports", "containerPort\t<integer> -required-"),
+        ("secret", "data\t<map[string]string>"),
+        ("ksvc.spec.traffic", "percent\t<integer>"),
+        ("services.serving.knative.dev.spec.template", "Template of the next revision."),
+        ("revisions.status", "actualReplicas\t<integer>"),
+        ("leases.spec", "holderIdentity\t<string>"),
+        ("namespaces", "Namespace provides a scope"),
+    ] {
+        let text = kubectl.ok(&format!("explain {what}")).await;
+        assert!(text.contains(want), "{what}\n{text}");
+    }
+    let all = kubectl.ok("explain services.serving.knative.dev --recursive").await;
+    assert!(all.contains("containerConcurrency") && all.contains("secretKeyRef"), "{all}");
     world.end().await;
 }
 

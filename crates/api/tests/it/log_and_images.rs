@@ -82,15 +82,43 @@ async fn logs_are_read() {
     assert_eq!(log(&world, "?limitBytes=3").await.1, text[..3]);
     assert_eq!(log(&world, "?sinceSeconds=3600").await.1.lines().count(), lines);
     assert_eq!(log(&world, "?sinceTime=2100-01-01T00:00:00Z").await.1, "");
-    for bad in [
-        "?previous=true",
-        "?stream=Stderr",
-        "?container=other",
-        "?sinceTime=yesterday",
-        "?sinceSeconds=1&sinceTime=2100-01-01T00:00:00Z",
-        "?tailLines=-1",
+    let accepted = "?insecureSkipTLSVerifyBackend=true&container=user-container&stream=All";
+    assert_eq!(log(&world, accepted).await, (200, text.clone()));
+    assert_eq!(log(&world, "?stream=Stdout").await.1, text, "it writes to one output only");
+    assert_eq!(log(&world, "?stream=Stderr").await, (200, String::new()));
+    assert_eq!(log(&world, "?sinceTime=1969-01-01T00:00:00Z").await.1, text);
+    for (bad, status, message) in [
+        (
+            "?previous=true",
+            400,
+            "previous terminated container \"user-container\" in pod \"hello-00001-0abcdefg\" not \
+             found",
+        ),
+        ("?container=other", 400, "container other is not valid for pod hello-00001-0abcdefg"),
+        ("?sinceTime=yesterday", 400, "is not an RFC 3339 time"),
+        ("?tailLines=few", 400, "is not a whole number"),
+        ("?follow=maybe", 400, "neither true nor false"),
+        ("?insecureSkipTLSVerifyBackend=maybe", 400, "neither true nor false"),
+        ("?stream=Other", 422, "stream: Unsupported value: \"Other\""),
+        ("?stream=Stdout&tailLines=1", 422, "mutually exclusive"),
+        (
+            "?sinceSeconds=1&sinceTime=2100-01-01T00:00:00Z",
+            422,
+            "at most one of `sinceTime` or `sinceSeconds`",
+        ),
+        (
+            "?tailLines=-1",
+            422,
+            "PodLogOptions \"hello-00001-0abcdefg\" is invalid: tailLines: Invalid value: -1: must \
+             be greater than or equal to 0",
+        ),
+        ("?limitBytes=0", 422, "limitBytes: Invalid value: 0: must be greater than 0"),
+        ("?sinceSeconds=0", 422, "sinceSeconds: Invalid value: 0: must be greater than 0"),
     ] {
-        assert_eq!(log(&world, bad).await.0, 400, "{bad}");
+        let (got, refused) = log(&world, bad).await;
+        assert_eq!(got, status, "{bad}: {refused}");
+        let refused: Value = serde_json::from_str(&refused).unwrap();
+        assert!(refused["message"].as_str().unwrap().contains(message), "{bad}: {refused}");
     }
     let follow = format!("{POD}/log?follow=true&tailLines=1");
     let mut response = world.request(Method::GET, &follow).send().await.unwrap();

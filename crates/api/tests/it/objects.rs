@@ -74,17 +74,14 @@ async fn secrets_are_sealed_and_string_data_becomes_data() {
     assert_eq!(stored["metadata"]["resourceVersion"], Value::Null);
     assert_eq!(stored["kind"], "ConfigMap");
 
-    let patch = json!({"data": {"a": "eA=="}, "$patch": "replace"});
-    let request = world.request(Method::PATCH, &format!("{SECRETS}/s")).body(patch.to_string());
-    let request = request.header("content-type", "application/strategic-merge-patch+json");
-    let (status, refused) = world.ask(request).await;
-    assert_eq!((status.as_u16(), code(&refused)), (400, "UNSUPPORTED_FIELD"));
     let patch = json!({"type": "other"});
     let (status, refused) = world.merge(&format!("{SECRETS}/s"), &patch).await;
     assert_eq!((status.as_u16(), code(&refused)), (422, "IMMUTABLE_FIELD"));
     let bad = json!({"data": {"a": "not base64!"}});
     let (status, refused) = world.merge(&format!("{SECRETS}/s"), &bad).await;
     assert_eq!((status.as_u16(), code(&refused)), (400, "INVALID_VALUE"));
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("data.a cannot be read: it is not base64: "), "{message}");
     world.end().await;
 }
 
@@ -97,6 +94,11 @@ async fn names_are_made_and_checked() {
     assert_eq!(status, 201);
     let name = made["metadata"]["name"].as_str().unwrap();
     assert!(name.starts_with("a-") && name.len() == 7, "{name}");
+    let long = json!({"metadata": {"generateName": "b".repeat(250)}});
+    let (status, made) = world.post(MAPS, &long).await;
+    assert_eq!(status, 201);
+    let name = made["metadata"]["name"].as_str().unwrap();
+    assert!(name.starts_with("bbb") && name.len() == 63, "{name}");
     for name in ["..", "A", "a_b", "-a", "", "ä", &"a".repeat(300)] {
         let (status, refused) = world.post(MAPS, &config_map(name, "1")).await;
         assert_eq!((status.as_u16(), code(&refused)), (422, "INVALID_NAME"), "{name}");
@@ -149,7 +151,7 @@ async fn unknown_and_duplicate_fields() {
 }
 
 #[tokio::test]
-async fn yaml_is_taken_and_protobuf_is_refused() {
+async fn forms_of_bodies() {
     let world = World::new();
     let send = |content_type: &'static str, body: &'static str| {
         let request = world.request(Method::POST, MAPS).body(body);
@@ -157,13 +159,9 @@ async fn yaml_is_taken_and_protobuf_is_refused() {
     };
     let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata:\n  a: \"1\"\n";
     assert_eq!(send("application/yaml", yaml).await.0, 201);
-    let (status, refused) = send("application/vnd.kubernetes.protobuf", "k8s").await;
+    let (status, refused) = send("text/plain", "k8s").await;
     assert_eq!((status.as_u16(), code(&refused)), (415, "UNSUPPORTED_MEDIA_TYPE"));
     let one = format!("{MAPS}/y");
-    for form in ["application/apply-patch+yaml", "application/json-patch+json", "text/plain"] {
-        let request = world.request(Method::PATCH, &one).body("{}").header("content-type", form);
-        assert_eq!(world.ask(request).await.0, 415, "{form}");
-    }
     let request = world.request(Method::GET, &one);
     let request = request.header("accept", "application/vnd.kubernetes.protobuf,application/json");
     assert_eq!(world.ask(request).await.1["kind"], "ConfigMap");
@@ -203,5 +201,57 @@ async fn parallel_patches_all_count() {
     }
     let (_, object) = world.get(&one).await;
     assert_eq!(object["data"].as_object().unwrap().len(), 7, "{object}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_is_yaml_for_those_who_ask_and_nothing_for_those_who_take_neither() {
+    let world = World::new();
+    let mut map = config_map("a", "1");
+    map["data"]["on"] = json!("yes");
+    assert_eq!(world.post(MAPS, &map).await.0, 201);
+    let ask = async |path: &str, accept: &str| {
+        let request = world.request(Method::GET, path).header("accept", accept);
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let type_ = headers["content-type"].to_str().unwrap().to_owned();
+        (status, type_, response.text().await.unwrap())
+    };
+    let one = format!("{MAPS}/a");
+    for (path, want) in [(one.clone(), 200), (MAPS.to_owned(), 200), (format!("{MAPS}/b"), 404)] {
+        let (status, type_, text) = ask(&path, "application/yaml").await;
+        assert_eq!((status, type_.as_str()), (want, "application/yaml"), "{text}");
+        let read: Value = serde_yaml_ng::from_str(&text).unwrap();
+        assert_eq!(read, world.get(&path).await.1, "{text}");
+    }
+    let watch = format!("{MAPS}?watch=1");
+    for (path, accept) in [(&one, "text/plain"), (&watch, "application/yaml")] {
+        let (status, _, text) = ask(path, accept).await;
+        let said: Value = serde_yaml_ng::from_str(&text).unwrap();
+        assert_eq!((status, code(&said)), (406, "NOT_ACCEPTABLE"), "{text}");
+        assert_eq!(said["reason"], "NotAcceptable");
+    }
+    let request = world.request(Method::DELETE, &one).header("accept", "text/plain");
+    assert_eq!(world.ask(request).await.0, 406);
+    assert_eq!(world.get(&one).await.0, 200, "nothing was done");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn health_is_a_word_or_a_line_for_each_check() {
+    let world = World::new();
+    for path in ["healthz", "livez", "readyz"] {
+        for (query, want) in [
+            ("", "ok".to_owned()),
+            ("/ping", "ok".to_owned()),
+            ("?verbose", format!("[+]ping ok\n{path} check passed\n")),
+        ] {
+            let request = world.request(Method::GET, &format!("/{path}{query}"));
+            let response = request.header("accept", "text/plain").send().await.unwrap();
+            assert_eq!(response.status(), 200);
+            assert_eq!(response.text().await.unwrap(), want, "{path}{query}");
+        }
+        assert_eq!(world.get(&format!("/{path}/other")).await.0, 404);
+    }
     world.end().await;
 }

@@ -160,10 +160,63 @@ async fn of_a_revision_only_labels_and_annotations_change() {
     }
     let response = world.request(Method::POST, REVISIONS).body("{}").send().await.unwrap();
     assert_eq!(response.status(), 405);
-    assert_eq!(response.headers()["allow"], "GET");
+    assert_eq!(response.headers()["allow"], "DELETE, GET");
     let refused: Value = response.json().await.unwrap();
     assert_eq!(code(&refused), "METHOD_NOT_ALLOWED");
     assert!(refused["message"].as_str().unwrap().contains("made by its configuration"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_route_holds_no_revision_when_its_service_is_gone() {
+    let world = World::new();
+    let services = "/apis/serving.knative.dev/v1/namespaces/default/services";
+    let (_, owner) = world.post(services, &crate::world::service("hello")).await;
+    for n in 1..=2 {
+        revision(&world, &format!("hello-0000{n}")).await;
+    }
+    let mut held = route(
+        "hello",
+        &json!([{"revisionName": "hello-00001", "percent": 50},
+        {"revisionName": "hello-00002", "percent": 50}]),
+    );
+    held["metadata"]["ownerReferences"] = json!([{"apiVersion": "serving.knative.dev/v1",
+        "kind": "Service", "name": "hello", "uid": owner["metadata"]["uid"], "controller": true}]);
+    assert_eq!(world.post(ROUTES, &held).await.0, 201);
+    let one = format!("{REVISIONS}/hello-00001");
+    assert_eq!(world.delete(&one, &json!({})).await.0, 409);
+    // Marked and waiting, then gone.
+    let waiting = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+    let service = format!("{services}/hello");
+    assert_eq!(world.merge(&service, &waiting).await.0, 200);
+    assert_eq!(world.delete(&service, &json!({})).await.0, 200);
+    assert_eq!(world.delete(&one, &json!({})).await.0, 200);
+    let free = json!({"metadata": {"finalizers": null}});
+    assert_eq!(world.merge(&service, &free).await.0, 200);
+    assert_eq!(world.get(&service).await.0, 404);
+    // Another one of that name owns nothing of the first.
+    assert_eq!(world.post(services, &crate::world::service("hello")).await.0, 201);
+    assert_eq!(world.delete(&format!("{REVISIONS}/hello-00002"), &json!({})).await.0, 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_replacement_names_the_version_it_replaces() {
+    let world = World::new();
+    let (_, mut object) = world.post(CONFIGURATIONS, &configuration("hello")).await;
+    let one = format!("{CONFIGURATIONS}/hello");
+    let version = object["metadata"]["resourceVersion"].take();
+    for path in [one.clone(), format!("{one}/status"), format!("{one}?dryRun=All")] {
+        let (status, refused) = world.put(&path, &object).await;
+        assert_eq!((status.as_u16(), &refused["reason"]), (422, &json!("Invalid")), "{refused}");
+        assert_eq!(code(&refused), "INVALID_RESOURCE_VERSION");
+        let message =
+            "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update";
+        assert!(refused["message"].as_str().unwrap().ends_with(message), "{refused}");
+    }
+    assert_eq!(world.put(&format!("{CONFIGURATIONS}/other"), &configuration("other")).await.0, 404);
+    object["metadata"]["resourceVersion"] = version;
+    assert_eq!(world.put(&one, &object).await.0, 200);
     world.end().await;
 }
 

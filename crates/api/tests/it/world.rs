@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use ebb_api::{Api, Config, Deps, Explanation, Handle, Platform};
+use ebb_api::{Api, Config, Deps, Direct, Explanation, Handle, Platform};
 use ebb_engine::sim::{Sim, SimConfig};
 use ebb_images::{Error as ImageError, ImageStore, Pull};
 use ebb_kit::{Clock, Shutdown, SystemClock, Tasks};
@@ -29,6 +29,7 @@ pub(crate) struct World {
     pub(crate) engine: Arc<Sim>,
     pub(crate) shutdown: Shutdown,
     pub(crate) tasks: Tasks,
+    parts: (Config, Deps),
 }
 
 /// Controllers that know the Pods that a test gave them.
@@ -131,6 +132,11 @@ impl World {
 
     /// A door over `store` for what is declared.
     pub(crate) fn over(store: Arc<dyn Store>) -> Self {
+        Self::configured(store, |_| {})
+    }
+
+    /// The same with other settings than the default.
+    pub(crate) fn configured(store: Arc<dyn Store>, set: impl FnOnce(&mut Config)) -> Self {
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
@@ -139,7 +145,8 @@ impl World {
         let engine = Arc::new(Sim::new(SimConfig::default(), Arc::clone(&clock)));
         let platform = Arc::new(Pods::default());
         *platform.live.lock().unwrap() = Some(Arc::clone(&live));
-        let config = Config { dir: dir.path().join("api"), ..Config::default() };
+        let mut config = Config { dir: dir.path().join("api"), ..Config::default() };
+        set(&mut config);
         let deps = Deps {
             store: Arc::clone(&store),
             live: Arc::clone(&live),
@@ -147,7 +154,9 @@ impl World {
             engine: engine.clone(),
             platform: platform.clone(),
             clock,
+            hooks: ebb_api::admission::hooks::Hooks::default(),
         };
+        let parts = (config.clone(), deps.clone());
         let (api, handle) = Api::new(config, deps).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -157,7 +166,14 @@ impl World {
         tasks.spawn("api", async move { api.run(listener, until).await.unwrap() });
         let ca = reqwest::Certificate::from_pem(handle.ca_pem().as_bytes()).unwrap();
         let http = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build().unwrap();
-        Self { dir, address, handle, http, store, live, platform, engine, shutdown, tasks }
+        Self { dir, address, handle, http, store, live, platform, engine, shutdown, tasks, parts }
+    }
+
+    /// A second door over the same parts, without a network.
+    pub(crate) async fn direct(&self) -> Direct {
+        let (config, deps) = self.parts.clone();
+        let (api, _) = Api::new(config, deps).unwrap();
+        api.direct(&self.shutdown).await.unwrap()
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ebb_model::RevisionKey;
-use ebb_model::routing::{Endpoint, RouteTable};
+use ebb_model::routing::{Endpoint, RouteEntry, RouteTable};
 
 use crate::backend::Echo;
 use crate::world::{World, id, key, policy, routes};
@@ -28,6 +28,23 @@ async fn a_service_without_a_ready_revision_says_so() {
     client.fetch("/").await.assert_answer(503, "REVISION_NOT_READY");
     world.handle.set_routes(routes(&[(key(), 0)], policy()));
     client.fetch("/").await.assert_answer(503, "REVISION_NOT_READY");
+}
+
+#[tokio::test]
+async fn a_stopped_service_says_so_and_asks_for_no_instance() {
+    let world = World::new(policy()).await;
+    let backend = Echo::start(&world.tasks).await;
+    world.add(1, backend.address);
+    let mut table = routes(&[(key(), 100)], policy());
+    for entry in table.hosts.values_mut() {
+        *entry = Arc::new(RouteEntry { stopped: true, ..RouteEntry::clone(entry) });
+    }
+    world.handle.set_routes(table);
+    let mut client = world.client().await;
+    client.fetch("/").await.assert_answer(503, "SERVICE_STOPPED");
+    assert_eq!(backend.seen().len(), 0);
+    world.handle.set_routes(routes(&[(key(), 100)], policy()));
+    assert_eq!(client.fetch("/").await.status, 200);
 }
 
 #[tokio::test]

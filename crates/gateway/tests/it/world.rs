@@ -86,6 +86,7 @@ pub(crate) fn routes(targets: &[(RevisionKey, u8)], policy: RequestPolicy) -> Ro
     let entry = RouteEntry {
         namespace: "default".into(),
         service: "hello".into(),
+        stopped: false,
         targets: targets.collect(),
     };
     RouteTable { hosts: [(HOST.to_owned(), Arc::new(entry))].into() }
