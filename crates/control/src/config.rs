@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ebb_model::Resource;
+
 /// Configuration of control.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +24,9 @@ pub struct Config {
     /// Revisions of a service that are kept although nothing routes to them. Default 20, the
     /// `min-non-active-revisions` of Knative.
     pub keep_revisions: usize,
+    /// Every kind that is stored. What is not named here is neither collected as garbage nor
+    /// removed with its namespace; when nothing is, no namespace is ever removed.
+    pub resources: Vec<Resource>,
     /// Seed of ids and jitter; none: from the operating system. For simulation and tests.
     pub seed: Option<u64>,
 }
@@ -37,6 +42,7 @@ impl Default for Config {
             resolve_timeout: Duration::from_secs(10),
             start_timeout: Duration::from_mins(4),
             keep_revisions: 20,
+            resources: Vec::new(),
             seed: None,
         }
     }

@@ -11,13 +11,16 @@ use ebb_store::Store;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::fleet::effects::perform;
+use crate::events::expiry;
+use crate::fleet::effects::{keep_stopping, perform};
 use crate::handle::Handle;
 use crate::shared::Shared;
-use crate::{DataPlane, nodes, reconcile, revision, watch};
+use crate::{DataPlane, changes, nodes, reconcile, resync, revision, watch};
 
 /// Names that are reconciled at the same time. Their commits share the store's fsyncs.
 const WORKERS: usize = 16;
+/// Objects that garbage collection looks at, and namespaces that are emptied, at the same time.
+const COLLECTORS: usize = 4;
 /// Time beyond its grace that an instance gets to be gone at shutdown.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -57,8 +60,9 @@ impl Control {
     pub async fn run(self, shutdown: Shutdown) {
         let shared = self.shared;
         tokio::select! {
-            () = start(&shared) => shutdown.wait().await,
+            biased;
             () = shutdown.wait() => {}
+            () = start(&shared) => shutdown.wait().await,
         }
         stop_all(&shared).await;
         shared.shutdown.call();
@@ -79,17 +83,29 @@ async fn start(shared: &Arc<Shared>) {
     spawn(shared, "control-configmaps", watch::sources(shared.clone(), "configmaps"));
     let since = first_pass(shared).await;
     spawn(shared, "control-watch", watch::run(shared.clone(), since));
+    everything(shared);
     for _ in 0..WORKERS {
         spawn(shared, "control-reconcile", names(shared.clone()));
     }
     shared.routes.open();
     shared.ready.send_replace(true);
     let mut tries = 0;
-    let uid = shared.ids.uid();
-    let write = || nodes::write(&*shared.live, &shared.config, uid.clone(), shared.clock.now());
+    let write = || nodes::write(&*shared.live, &shared.config, shared.clock.now());
     while let Err(error) = write().await {
         shared.pause(&error, &mut tries).await;
     }
+}
+
+/// What treats all kinds of objects alike.
+fn everything(shared: &Arc<Shared>) {
+    spawn(shared, "control-changes", changes::follow_durable(shared.clone()));
+    spawn(shared, "control-live-changes", changes::follow_live(shared.clone()));
+    for _ in 0..COLLECTORS {
+        spawn(shared, "control-garbage", changes::collect(shared.clone()));
+        spawn(shared, "control-namespaces", changes::empty_namespaces(shared.clone()));
+    }
+    spawn(shared, "control-resync", resync::garbage(shared.clone()));
+    spawn(shared, "control-event-expiry", expiry::run(shared.clone()));
 }
 
 /// Reconciles every name once.
@@ -110,6 +126,8 @@ async fn first_pass(shared: &Arc<Shared>) -> u64 {
             }
             shared.pause(&error, &mut tries).await;
         }
+        let wait = resync::next(&name.to_string());
+        shared.services.add_after(name, wait);
     }
     since
 }
@@ -118,8 +136,9 @@ fn spawn(shared: &Shared, name: &'static str, work: impl Future<Output = ()> + S
     let shutdown = shared.shutdown.clone();
     shared.tasks.spawn_essential(name, async move {
         tokio::select! {
-            () = work => {}
+            biased;
             () = shutdown.wait() => {}
+            () = work => {}
         }
     });
 }
@@ -128,7 +147,13 @@ async fn names(shared: Arc<Shared>) {
     loop {
         let name = shared.services.next().await;
         match Box::pin(reconcile::name(&shared, &name)).await {
-            Ok(()) => shared.services.done(&name),
+            Ok(there) => {
+                if there {
+                    let wait = resync::next(&name.to_string());
+                    shared.services.add_after(name.clone(), wait);
+                }
+                shared.services.done(&name);
+            }
             Err(error) => {
                 if !error.is_conflict() {
                     tracing::warn!(%name, %error, "reconciling failed, trying again");
@@ -196,7 +221,7 @@ async fn write_replicas(shared: &Shared, key: &RevisionKey) {
 }
 
 /// Begins to follow the engine, and stops what it runs that nobody here knows.
-async fn follow_engine(shared: &Shared) -> Events {
+async fn follow_engine(shared: &Arc<Shared>) -> Events {
     let (mut since, mut tries) = (0, 0);
     loop {
         let events = shared.engine.events(since).await;
@@ -205,7 +230,8 @@ async fn follow_engine(shared: &Shared) -> Events {
             (Ok(events), Ok(listed)) => {
                 for stray in listed {
                     if let Err(error) = shared.engine.stop(&stray.id, Duration::ZERO).await {
-                        tracing::warn!(instance = %stray.id, %error, "could not be stopped");
+                        tracing::warn!(instance = %stray.id, %error, "could not be stopped yet");
+                        keep_stopping(shared, stray.id);
                     }
                 }
                 return events;
@@ -221,34 +247,61 @@ async fn follow_engine(shared: &Shared) -> Events {
     }
 }
 
-/// Takes in what happens to instances. When events were lost, the engine's list says what became
-/// of each.
+/// Takes in what happens to instances.
 async fn engine_events(shared: Arc<Shared>, mut events: Events) {
     let mut seen = 0;
-    let mut tries = 0;
+    // Streams in a row that ended before they told anything.
+    let mut empty = 0;
     loop {
         while let Some(event) = events.recv().await {
-            (seen, tries) = (event.seq, 0);
+            (seen, empty) = (event.seq, 0);
             if let Some(outstanding) = shared.fleet.on_event(&event.id, event.what) {
                 perform(&shared, outstanding);
             }
         }
-        match shared.engine.events(seen).await {
-            Ok(again) => events = again,
-            Err(ebb_engine::Error::EventsLost { oldest }) => {
-                seen = oldest.saturating_sub(1);
-                catch_up(&shared).await;
-            }
-            Err(error) => tracing::warn!(%error, "the engine's events ended, trying again"),
+        if empty > 0 {
+            tokio::time::sleep(shared.wait(empty - 1)).await;
         }
-        tokio::time::sleep(shared.wait(tries)).await;
-        tries += 1;
+        empty += 1;
+        events = resume(&shared, &mut seen).await;
     }
 }
 
+/// Follows the engine's events after `seen`. When some are no longer kept, the engine's list says
+/// what became of each instance.
+async fn resume(shared: &Arc<Shared>, seen: &mut u64) -> Events {
+    let mut tries = 0;
+    loop {
+        match shared.engine.events(*seen).await {
+            Ok(events) => return events,
+            Err(ebb_engine::Error::EventsLost { oldest }) if oldest.saturating_sub(1) != *seen => {
+                *seen = oldest.saturating_sub(1);
+                catch_up(shared).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the engine's events ended, trying again");
+                tokio::time::sleep(shared.wait(tries)).await;
+                tries += 1;
+            }
+        }
+    }
+}
+
+/// Takes in what the engine's list says, however often it has to be asked: what it does not say is
+/// never told again.
 async fn catch_up(shared: &Arc<Shared>) {
-    let taken = shared.fleet.taken();
-    let Ok(listed) = shared.engine.list().await else { return };
+    let mut tries = 0;
+    let (taken, listed) = loop {
+        let taken = shared.fleet.taken();
+        match shared.engine.list().await {
+            Ok(listed) => break (taken, listed),
+            Err(error) => {
+                tracing::warn!(%error, "the engine does not list its instances, trying again");
+                tokio::time::sleep(shared.wait(tries)).await;
+                tries += 1;
+            }
+        }
+    };
     for (id, what) in shared.fleet.missed(&taken, &listed) {
         if let Some(outstanding) = shared.fleet.on_event(&id, what) {
             perform(shared, outstanding);

@@ -2,7 +2,7 @@
 //!
 //! What is here: Service to Configuration, Revision and Route; the rollout of a revision; the
 //! decisions about how many instances run, carried out; Pod, Event and Node objects; removal of
-//! what nothing needs. What is deliberately absent: HTTP, images' and engines' insides, and the
+//! what nothing needs or owns; namespaces that are deleted. What is deliberately absent: HTTP, images' and engines' insides, and the
 //! rules themselves, which are pure functions in `ebb-rules`.
 //!
 //! # How it works
@@ -24,6 +24,13 @@
 //! - **Fleet** (`fleet`). One small state per revision. A held request, an engine event or a time
 //!   that a decision named wakes it; `ebb_rules::scale` decides; instances are started and stopped.
 //!   Nothing is read from or written to a store between a request and the start of its instance.
+//!
+//! Beside them, for objects of every kind: `changes` follows both stores whole and feeds **garbage
+//! collection** (`garbage`: what has lost its owners goes; `ebb_rules::collect` decides) and the
+//! **emptying of namespaces** (`namespaces`). What Services own is removed by the loop of names
+//! alone, in its order; garbage collection only wakes it. Every name and every object with owners
+//! is looked at again within ten minutes although nothing told to (`resync`), which writes nothing
+//! when nothing differs. Reasons of conditions and Events stand in one table (`reasons`).
 //!
 //! Pods, Events, the Node and replica counts are written behind, from books in memory
 //! (`pods`, `events`); so is what `ebb explain` shows (`explain`). The books and queues
@@ -65,6 +72,13 @@ mod explain;
 mod nodes;
 mod pods;
 mod routes;
+
+mod changes;
+mod garbage;
+mod generic;
+mod namespaces;
+mod reasons;
+mod resync;
 
 mod conditions;
 mod ids;

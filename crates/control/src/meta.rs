@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ebb_model::Timestamp;
 use ebb_model::k8s::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
-use ebb_model::knative::{API_VERSION, LABEL_CONFIGURATION_GENERATION, Object};
+use ebb_model::knative::{
+    API_VERSION, LABEL_CONFIGURATION, LABEL_CONFIGURATION_GENERATION, Object,
+};
 
 /// Annotation in which kubectl keeps the last applied manifest: it is about one object only, so it
 /// is not carried to the objects made from it.
@@ -70,6 +72,16 @@ pub(crate) fn label<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
 /// Generation of the Configuration that a Revision is a snapshot of; 0 when it does not say.
 pub(crate) fn configuration_generation(meta: &ObjectMeta) -> i64 {
     label(meta, LABEL_CONFIGURATION_GENERATION).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Name of the Configuration that a stored Revision says it was made from.
+pub(crate) fn owning_name(revision: &serde_json::Value) -> Option<String> {
+    revision["metadata"]["labels"][LABEL_CONFIGURATION].as_str().map(str::to_owned)
+}
+
+/// Whether a Configuration owns the object.
+pub(crate) fn has_configuration(meta: &ObjectMeta) -> bool {
+    meta.owner_references.iter().flatten().any(|owner| owner.kind == "Configuration")
 }
 
 pub(crate) fn name<S, T>(object: &Object<S, T>) -> &str {

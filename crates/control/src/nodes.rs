@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ebb_model::k8s::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo};
+use ebb_model::k8s::api::core::v1::{
+    Node, NodeAddress, NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo,
+};
 use ebb_model::k8s::apimachinery::pkg::api::resource::Quantity;
 use ebb_model::k8s::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use ebb_model::quantity::{format_bytes, format_cpu_milli};
@@ -11,20 +13,24 @@ use ebb_store::Store;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::ids::Ids;
 use crate::objects;
+use crate::reasons;
 
 /// Writes the Node object.
-pub(crate) async fn write(
-    live: &dyn Store,
-    config: &Config,
-    uid: String,
-    now: Timestamp,
-) -> Result<(), Error> {
+pub(crate) async fn write(live: &dyn Store, config: &Config, now: Timestamp) -> Result<(), Error> {
     let key = key::object("", "nodes", "", &config.node.name);
-    objects::put_live(live, key, &node(config, uid, now)).await
+    objects::put_live(live, key, &node(config, now)).await
 }
 
-fn node(config: &Config, uid: String, now: Timestamp) -> Node {
+/// The identity of the Node: the same after every start, as what the Node owns must not lose its
+/// owner when the daemon ends.
+fn uid(config: &Config) -> String {
+    let cell = u64::from_str_radix(&config.cell, 16).unwrap_or_default();
+    Ids::new(Some(cell)).uid()
+}
+
+fn node(config: &Config, now: Timestamp) -> Node {
     let machine = &config.node;
     let labels = [
         ("kubernetes.io/hostname", machine.name.as_str()),
@@ -41,7 +47,7 @@ fn node(config: &Config, uid: String, now: Timestamp) -> Node {
     Node {
         metadata: ObjectMeta {
             name: Some(machine.name.clone()),
-            uid: Some(uid),
+            uid: Some(uid(config)),
             creation_timestamp: Some(Time(now.to_jiff())),
             labels: Some(labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
             ..ObjectMeta::default()
@@ -50,10 +56,14 @@ fn node(config: &Config, uid: String, now: Timestamp) -> Node {
         status: Some(NodeStatus {
             capacity: Some(amounts.clone()),
             allocatable: Some(amounts),
+            addresses: Some(vec![NodeAddress {
+                type_: "Hostname".to_owned(),
+                address: machine.name.clone(),
+            }]),
             conditions: Some(vec![NodeCondition {
                 type_: "Ready".to_owned(),
                 status: "True".to_owned(),
-                reason: Some("EngineReady".to_owned()),
+                reason: Some(reasons::ENGINE_READY.to_owned()),
                 message: Some("the engine runs instances".to_owned()),
                 last_heartbeat_time: Some(Time(now.to_jiff())),
                 last_transition_time: Some(Time(now.to_jiff())),

@@ -1,7 +1,9 @@
 //! Reading and writing stored objects.
 
 use bytes::Bytes;
-use ebb_model::key;
+use ebb_model::k8s::apimachinery::pkg::apis::meta::v1::Time;
+use ebb_model::knative::Object;
+use ebb_model::{Timestamp, key};
 use ebb_store::{Commit, Precondition, Store, Value, Write};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,6 +12,9 @@ use crate::error::Error;
 
 /// Group of the Knative kinds.
 pub(crate) const SERVING: &str = "serving.knative.dev";
+
+/// Who control is in the audit log.
+pub(crate) const ACTOR: &str = "system:control";
 
 /// Objects per page of a scan.
 const PAGE: usize = 500;
@@ -127,10 +132,27 @@ impl Changes {
         }
     }
 
-    /// Removes an object; a conflict when it is not the one that was read.
-    pub(crate) fn delete(&mut self, key: String, version: u64) {
-        self.commit.preconditions.push(Precondition::Version(key.clone(), version));
-        self.commit.writes.push(Write::Delete { key });
+    /// Removes an object, or marks it when it has finalizers; a conflict when it is not the one
+    /// that was read. Answers whether it is gone then.
+    pub(crate) fn remove<S: Serialize + Clone, T: Serialize + Clone>(
+        &mut self,
+        key: String,
+        stored: &Stored<Object<S, T>>,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let metadata = &stored.object.metadata;
+        if metadata.finalizers.as_ref().is_none_or(Vec::is_empty) {
+            self.commit.preconditions.push(Precondition::Version(key.clone(), stored.version));
+            self.commit.writes.push(Write::Delete { key });
+            return Ok(true);
+        }
+        if metadata.deletion_timestamp.is_none() {
+            let mut marked = stored.object.clone();
+            marked.metadata.deletion_timestamp = Some(Time(now.to_jiff()));
+            marked.metadata.deletion_grace_period_seconds = Some(0);
+            self.update(key, stored.version, &marked)?;
+        }
+        Ok(false)
     }
 
     /// Holds the commit to an object that is only read.
@@ -145,7 +167,7 @@ impl Changes {
     /// Applies all of it or nothing. Does nothing when there is nothing to write.
     pub(crate) async fn apply(mut self, store: &dyn Store) -> Result<(), Error> {
         if !self.is_empty() {
-            "system:control".clone_into(&mut self.commit.actor);
+            ACTOR.clone_into(&mut self.commit.actor);
             store.commit(self.commit).await?;
         }
         Ok(())
@@ -166,14 +188,14 @@ pub(crate) async fn put_live<T: Serialize>(
 ) -> Result<(), Error> {
     let value = encode(&key, object)?;
     let writes = vec![Write::Put { key, value }];
-    live.commit(Commit { writes, actor: "system:control".to_owned(), ..Commit::default() }).await?;
+    live.commit(Commit { writes, actor: ACTOR.to_owned(), ..Commit::default() }).await?;
     Ok(())
 }
 
 /// Removes an object of the live store, if it is there.
 pub(crate) async fn delete_live(live: &dyn Store, key: String) -> Result<(), Error> {
     let writes = vec![Write::Delete { key }];
-    live.commit(Commit { writes, actor: "system:control".to_owned(), ..Commit::default() }).await?;
+    live.commit(Commit { writes, actor: ACTOR.to_owned(), ..Commit::default() }).await?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::conditions::{self, Verdict};
 use crate::config::Config;
 use crate::objects::Stored;
 use crate::revision::Current;
-use crate::{configuration, meta, revision, route};
+use crate::{configuration, meta, reasons, revision, route};
 
 /// A Service with everything that it owns.
 #[derive(Clone, Debug)]
@@ -144,15 +144,16 @@ fn ready(configuration: &Configuration) -> Verdict {
 /// What a Service says whose name somebody else's object has.
 pub(crate) fn not_owned(kind: &str, name: &str) -> Verdict {
     let message = format!("There is an existing {kind} {name:?} that we do not own.");
-    Verdict::failed("NotOwned", message)
+    Verdict::failed(reasons::NOT_OWNED, message)
 }
 
-/// The status of a Service whose name is that of a Configuration that stands alone.
-pub(crate) fn taken(service: &Service, now: Timestamp) -> ServiceStatus {
+/// The status of a Service whose name an object of this kind has that is not its own.
+pub(crate) fn taken(service: &Service, kind: &str, now: Timestamp) -> ServiceStatus {
     let mut status = service.status.clone().unwrap_or_default();
     status.observed_generation = service.metadata.generation.unwrap_or(1);
-    let verdict = not_owned("Configuration", meta::name(service));
-    let waiting = Verdict::unknown("NotOwned", "the configuration of the service is missing");
+    let verdict = not_owned(kind, meta::name(service));
+    let waiting =
+        Verdict::unknown(reasons::NOT_OWNED, "the configuration of the service is missing");
     conditions::set(&mut status.conditions, CONFIGURATIONS_READY, &verdict, now);
     conditions::set(&mut status.conditions, ROUTES_READY, &waiting, now);
     conditions::sum_up(&mut status.conditions, &[CONFIGURATIONS_READY, ROUTES_READY], now);

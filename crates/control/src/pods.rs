@@ -184,6 +184,15 @@ impl PodBook {
         }
     }
 
+    /// The namespace is gone: nobody can ask for the logs of its ended pods.
+    pub(crate) fn forget_namespace(&self, namespace: &str) {
+        let services: Vec<ServiceKey> =
+            self.lock().ended.keys().filter(|of| of.namespace == namespace).cloned().collect();
+        for service in &services {
+            self.forget_service(service);
+        }
+    }
+
     pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<Found> {
         let key = PodKey { namespace: namespace.to_owned(), name: name.to_owned() };
         let inner = self.lock();
@@ -201,7 +210,8 @@ impl PodBook {
         let key = inner.by_id.get(id)?;
         let uid = inner.pods.get(key)?.uid.clone();
         let (namespace, name) = (key.namespace.clone(), key.name.clone());
-        Some(Subject { kind: "Pod", namespace, name, uid })
+        let (api_version, kind) = ("v1".into(), "Pod".into());
+        Some(Subject { api_version, kind, namespace, name, uid })
     }
 
     /// Name of the instance's container that takes requests.

@@ -23,8 +23,8 @@ const GRACE_S: u64 = 10;
 
 const PREFIX: &str = "autoscaling.knative.dev/";
 
-/// How the revision scales.
-pub(crate) fn scale(revision: &Revision) -> ScalePolicy {
+/// How the revision scales, given the instances of its own that somebody asked for by hand.
+pub(crate) fn scale(revision: &Revision, manual: Option<u32>) -> ScalePolicy {
     let number = |names: [&str; 2], default| {
         annotation(revision, names).and_then(|text| text.parse().ok()).unwrap_or(default)
     };
@@ -37,7 +37,16 @@ pub(crate) fn scale(revision: &Revision) -> ScalePolicy {
         max: number(["max-scale", "maxScale"], MAX_SCALE),
         concurrency: concurrency(revision),
         idle_ms: u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
+        manual,
     }
+}
+
+/// Instances of a revision that takes `percent` of the requests of a Service whose scaling is
+/// manual: its share of them. Cloud Run divides by traffic too; rounded up, so that no revision
+/// takes requests without an instance.
+pub(crate) fn share(manual: u32, percent: u8) -> u32 {
+    let share = (u64::from(manual) * u64::from(percent.min(100))).div_ceil(100);
+    u32::try_from(share).unwrap_or(u32::MAX)
 }
 
 /// How the revision's requests are held and sent.
@@ -102,8 +111,8 @@ mod tests {
 
     #[test]
     fn defaults() {
-        let want = ScalePolicy { min: 0, max: 100, concurrency: 80, idle_ms: 60_000 };
-        assert_eq!(scale(&Revision::default()), want);
+        let want = ScalePolicy { min: 0, max: 100, concurrency: 80, idle_ms: 60_000, manual: None };
+        assert_eq!(scale(&Revision::default(), None), want);
         let want = RequestPolicy { concurrency: 80, timeout_ms: 300_000, hold_limit: 10_000 };
         assert_eq!(request(&Revision::default()), want);
         assert_eq!(grace_ms(&Revision::default()), 10_000);
@@ -111,9 +120,14 @@ mod tests {
 
     #[test]
     fn annotations_by_both_spellings() {
-        let new = scale(&revision(&[("min-scale", "2"), ("max-scale", "5"), ("window", "30s")]));
-        let old = scale(&revision(&[("minScale", "2"), ("maxScale", "5"), ("window", "30s")]));
-        assert_eq!(new, ScalePolicy { min: 2, max: 5, concurrency: 80, idle_ms: 30_000 });
+        let new =
+            scale(&revision(&[("min-scale", "2"), ("max-scale", "5"), ("window", "30s")]), None);
+        let old =
+            scale(&revision(&[("minScale", "2"), ("maxScale", "5"), ("window", "30s")]), None);
+        assert_eq!(
+            new,
+            ScalePolicy { min: 2, max: 5, concurrency: 80, idle_ms: 30_000, manual: None }
+        );
         assert_eq!(new, old);
     }
 
@@ -129,7 +143,22 @@ mod tests {
             ("x", 60_000),
             ("", 60_000),
         ] {
-            assert_eq!(scale(&revision(&[("window", text)])).idle_ms, ms, "{text}");
+            assert_eq!(scale(&revision(&[("window", text)]), None).idle_ms, ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_manual_number_is_shared_by_traffic_and_nobody_is_left_without() {
+        for (manual, percents, want) in [
+            (0, &[100][..], &[0][..]),
+            (3, &[100], &[3]),
+            (4, &[50, 50], &[2, 2]),
+            (1, &[90, 10], &[1, 1]),
+            (10, &[90, 10, 0], &[9, 1, 0]),
+            (1000, &[33, 67], &[330, 670]),
+        ] {
+            let shares: Vec<u32> = percents.iter().map(|p| share(manual, *p)).collect();
+            assert_eq!(shares, want, "{manual} {percents:?}");
         }
     }
 
@@ -137,7 +166,7 @@ mod tests {
     fn concurrency_zero_means_no_limit() {
         let mut revision = Revision::default();
         revision.spec.container_concurrency = Some(0);
-        assert_eq!(scale(&revision).concurrency, 0);
+        assert_eq!(scale(&revision, None).concurrency, 0);
         assert_eq!(request(&revision).concurrency, 0);
     }
 }

@@ -29,8 +29,9 @@ pub(crate) fn spawn(shared: &Arc<Shared>, revision: RevisionKey, epoch: u64) {
     let tasks = shared.tasks.clone();
     tasks.spawn("control-prepare", async move {
         let made = tokio::select! {
-            made = read_and_make(&shared, &revision) => made,
+            biased;
             () = shared.shutdown.wait() => return,
+            made = read_and_make(&shared, &revision) => made,
         };
         if let Some(outstanding) =
             shared.fleet.prepared(&revision, epoch, made.map_err(Failure::from))

@@ -14,6 +14,7 @@ use crate::conditions::{self, Verdict};
 use crate::error::Error;
 use crate::meta;
 use crate::objects::{self, Changes, Stored};
+use crate::reasons;
 use crate::shared::Shared;
 
 /// The parts of a revision's `Ready`.
@@ -66,6 +67,9 @@ pub(crate) fn current<'a>(
     if let Some(known) = revisions.iter().find(made) {
         return Ok(Current::Known(known));
     }
+    if let Some(newest) = newest_is_of(configuration, revisions) {
+        return Ok(Current::Known(newest));
+    }
     let name = name_of(configuration, generation)?;
     if let Some(known) = revisions.iter().find(|revision| meta::name(revision) == name) {
         if known.spec == configuration.spec.template.spec {
@@ -85,6 +89,26 @@ pub(crate) fn current<'a>(
         return Err(name_taken(message));
     }
     Ok(Current::New(Box::new(snapshot(configuration, &name, uid(), now))))
+}
+
+/// The newest revision, when it is a snapshot of just this template. So it is when somebody changed
+/// what a Service owns and it was put back: that is a new generation and nothing new to run.
+fn newest_is_of<'a>(
+    configuration: &Configuration,
+    revisions: &[&'a Revision],
+) -> Option<&'a Revision> {
+    let template = &configuration.spec.template;
+    let metadata = template.metadata.clone().unwrap_or_default();
+    let generation = |revision: &&&Revision| meta::configuration_generation(&revision.metadata);
+    let newest = revisions.iter().copied().max_by_key(|revision| generation(&revision))?;
+    let labelled = metadata.labels.iter().flatten().all(|(name, value)| {
+        name == LABEL_SERVICE || meta::label(&newest.metadata, name) == Some(value)
+    });
+    let annotated = meta::carried(&metadata).unwrap_or_default()
+        == newest.metadata.annotations.clone().unwrap_or_default();
+    let named = metadata.name.filter(|name| !name.is_empty());
+    let named = named.is_none_or(|name| name == meta::name(newest));
+    (newest.spec == template.spec && labelled && annotated && named).then_some(newest)
 }
 
 fn name_taken(message: String) -> Fault {
@@ -125,7 +149,8 @@ fn snapshot(configuration: &Configuration, name: &str, uid: String, now: Timesta
     metadata.annotations = meta::carried(&template);
     metadata.owner_references = Some(vec![meta::owner("Configuration", &configuration.metadata)]);
     let mut status = RevisionStatus { observed_generation: 1, ..RevisionStatus::default() };
-    let waiting = Verdict::unknown("ResolvingDigests", "asking the registry for the digest");
+    let waiting =
+        Verdict::unknown(reasons::RESOLVING_DIGESTS, "asking the registry for the digest");
     set_progress(&mut status.conditions, &waiting, now);
     Revision {
         api_version: API_VERSION.to_owned(),
@@ -141,7 +166,7 @@ pub(crate) fn set_progress(conditions: &mut Vec<Condition>, verdict: &Verdict, n
     let healthy = if verdict.is_true() {
         Verdict::ok()
     } else {
-        Verdict::unknown("Deploying", "no instance was started yet")
+        Verdict::unknown(reasons::DEPLOYING, "no instance was started yet")
     };
     conditions::set(conditions, RESOURCES_AVAILABLE, verdict, now);
     conditions::set(conditions, CONTAINER_HEALTHY, &healthy, now);
@@ -162,7 +187,7 @@ pub(crate) fn set_replicas(status: &mut RevisionStatus, counts: (u32, u32), now:
     status.actual_replicas = count(ready);
     status.desired_replicas = count(ready.saturating_add(starting));
     let active = if status.desired_replicas == Some(0) {
-        Verdict::failed("NoTraffic", "no instance runs: the next request starts one")
+        Verdict::failed(reasons::NO_TRAFFIC, "no instance runs: the next request starts one")
     } else {
         Verdict::ok()
     };

@@ -21,7 +21,7 @@ use crate::keys::ServiceKey;
 use crate::objects::{self, Changes};
 use crate::reconcile::settings;
 use crate::shared::Shared;
-use crate::{instance_spec, meta, prepare, revision};
+use crate::{instance_spec, meta, prepare, reasons, revision};
 
 /// Waits between tries of a step that may pass by itself.
 const TRY_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_mins(1) };
@@ -84,8 +84,9 @@ pub(crate) fn ensure(shared: &Arc<Shared>, service: &Subject, revision: &Revisio
     };
     shared.tasks.spawn("control-rollout", async move {
         tokio::select! {
-            () = rollout.run() => {}
+            biased;
             () = off.wait() => {}
+            () = rollout.run() => {}
         }
         rollout.shared.rollouts.end(&rollout.key);
         let service = ServiceKey::new(&rollout.service.namespace, &rollout.service.name);
@@ -112,7 +113,7 @@ pub(crate) async fn cure(
         }
         let mut revision = stored.object;
         let message = "a secret or config map changed: trying again";
-        let verdict = Verdict::unknown("Deploying", message);
+        let verdict = Verdict::unknown(reasons::DEPLOYING, message);
         let status = revision.status.get_or_insert_default();
         revision::set_progress(&mut status.conditions, &verdict, shared.clock.now());
         let mut changes = Changes::default();
@@ -184,7 +185,7 @@ impl Rollout {
         let resolved = revision.status.as_ref().map_or(0, |s| s.container_statuses.len());
         if resolved < revision.spec.containers.len() {
             let images = self.resolve(&revision).await?;
-            let pulling = Verdict::unknown("PullingImage", "pulling the image");
+            let pulling = Verdict::unknown(reasons::PULLING_IMAGE, "pulling the image");
             let now = self.shared.clock.now();
             let written = self.write(|status| {
                 status.container_statuses.clone_from(&images);
@@ -194,7 +195,7 @@ impl Rollout {
         }
         self.pull(&revision).await?;
         let now = self.shared.clock.now();
-        let starting = Verdict::unknown("Deploying", "starting the first instance");
+        let starting = Verdict::unknown(reasons::DEPLOYING, "starting the first instance");
         let written = self.write(|status| {
             revision::set_progress(&mut status.conditions, &starting, now);
         });
@@ -203,7 +204,7 @@ impl Rollout {
         let time = self.shared.config.start_timeout.min(left);
         let spec = prepare::make(&self.shared, &revision, time.as_millis()).await;
         let spec = spec.map_err(Failure::from)?;
-        let settings = settings(&self.service, &revision, false);
+        let settings = settings(&self.service, &revision, (false, None));
         let answer = self.shared.fleet.validate(&self.key, settings, spec);
         match tokio::time::timeout(left.saturating_add(SLACK), answer).await {
             Ok(Ok(outcome)) => Ok(outcome?),
@@ -283,7 +284,7 @@ impl Rollout {
         });
         if written.await.is_some() {
             let message = format!("{} is ready", self.key.name);
-            self.tell(Level::Normal, "RevisionReady", &message);
+            self.tell(Level::Normal, reasons::REVISION_READY, &message);
         }
     }
 

@@ -8,7 +8,7 @@ use ebb_model::routing::{RouteEntry, RouteTarget};
 use ebb_model::{RevisionKey, Timestamp};
 
 use crate::conditions::{self, Verdict};
-use crate::{meta, policy, revision};
+use crate::{meta, policy, reasons, revision};
 
 /// The Route that `service` wants.
 pub(crate) fn wanted(
@@ -94,7 +94,7 @@ pub(crate) fn assign<'a>(
 fn named<'a>(name: &str, revisions: &[&'a Revision]) -> Result<&'a Revision, Verdict> {
     let Some(found) = revisions.iter().find(|revision| meta::name(revision) == name) else {
         let message = format!("Revision {name:?} referenced in traffic not found.");
-        return Err(Verdict::failed("RevisionMissing", message));
+        return Err(Verdict::failed(reasons::REVISION_MISSING, message));
     };
     let ready = revision::verdict(found);
     if ready.is_true() {
@@ -105,7 +105,7 @@ fn named<'a>(name: &str, revisions: &[&'a Revision]) -> Result<&'a Revision, Ver
         let message = format!("the revision {name:?} failed: {}", message.unwrap_or_default());
         return Err(Verdict::failed(&reason, message));
     }
-    Err(Verdict::unknown("RevisionNotReady", format!("waiting for the revision {name:?}")))
+    Err(Verdict::unknown(reasons::REVISION_NOT_READY, format!("waiting for the revision {name:?}")))
 }
 
 /// Why a Configuration, whose own `Ready` says `configuration`, has no revision to follow.
@@ -113,13 +113,13 @@ pub(crate) fn no_revision(configuration: &Verdict) -> Verdict {
     if configuration.is_false() {
         return configuration.clone();
     }
-    Verdict::unknown("RevisionMissing", "waiting for the first revision to become ready")
+    Verdict::unknown(reasons::REVISION_MISSING, "waiting for the first revision to become ready")
 }
 
 /// Why a Configuration that is not there cannot be followed.
 pub(crate) fn no_configuration(name: &str) -> Verdict {
     let message = format!("Configuration {name:?} referenced in traffic not found.");
-    Verdict::failed("ConfigurationMissing", message)
+    Verdict::failed(reasons::CONFIGURATION_MISSING, message)
 }
 
 /// The status of a Route that is assigned like this and published at `url`.
@@ -156,5 +156,6 @@ pub(crate) fn entry(route: &Route, assignment: &Assignment, revisions: &[&Revisi
         namespace: namespace.to_owned(),
         service: meta::name(route).to_owned(),
         targets: assignment.traffic.iter().filter_map(target).collect(),
+        stopped: false,
     }
 }

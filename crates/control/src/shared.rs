@@ -18,8 +18,10 @@ use crate::events::EventBook;
 use crate::explain::ExplainBook;
 use crate::fleet::Fleet;
 use crate::followers::Followers;
+use crate::garbage::Garbage;
 use crate::ids::Ids;
 use crate::keys::ServiceKey;
+use crate::namespaces::Namespaces;
 use crate::pods::PodBook;
 use crate::queue::WorkQueue;
 use crate::rollout::Rollouts;
@@ -56,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) events: EventBook,
     pub(crate) explain: ExplainBook,
     pub(crate) rollouts: Rollouts,
+    pub(crate) garbage: Garbage,
+    pub(crate) namespaces: Namespaces,
     /// Names to reconcile: each with its Service, Configuration and Route.
     pub(crate) services: WorkQueue<ServiceKey>,
     /// Revisions whose replica counts may have changed.
@@ -77,6 +81,8 @@ impl Shared {
             events: EventBook::new(clock.clone(), ids.clone(), &node),
             explain: ExplainBook::default(),
             rollouts: Rollouts::default(),
+            garbage: Garbage::new(clock.clone()),
+            namespaces: Namespaces::new(clock.clone()),
             services: WorkQueue::new(clock.clone()),
             replicas: WorkQueue::new(clock.clone()),
             preparing: Semaphore::new(PREPARING),

@@ -9,9 +9,10 @@ fn book() -> (Arc<ManualClock>, EventBook, Memory) {
     (clock, book, Memory::new())
 }
 
-fn subject() -> Subject {
+pub(super) fn subject() -> Subject {
     Subject {
-        kind: "Service",
+        api_version: API_VERSION.into(),
+        kind: "Service".into(),
         namespace: "default".to_owned(),
         name: "hello".to_owned(),
         uid: "u".to_owned(),
@@ -44,6 +45,9 @@ async fn repeats_are_counted_in_one_event() {
     assert_eq!(all.len(), 2);
     assert_eq!((all[0].count, all[0].type_.as_deref()), (Some(1), Some("Normal")));
     assert_eq!((all[1].count, all[1].type_.as_deref()), (Some(3), Some("Warning")));
+    let series = all[1].series.as_ref().unwrap();
+    assert_eq!((series.count, series.last_observed_time.is_some()), (Some(3), true));
+    assert!(all[0].series.is_none());
     assert_eq!(all[1].reason.as_deref(), Some("OOM_KILLED"));
     assert_eq!(all[1].involved_object.kind.as_deref(), Some("Service"));
 }
@@ -53,7 +57,8 @@ async fn at_most_a_thousand_are_kept() {
     let (clock, book, live) = book();
     for n in 0..MOST + 5 {
         clock.advance(Duration::from_millis(1));
-        book.record(&subject(), Level::Normal, "Scaled", &n.to_string());
+        let subject = Subject { name: format!("s-{n}"), ..subject() };
+        book.record(&subject, Level::Normal, "Scaled", &n.to_string());
     }
     flush(&book, &live, MOST + 5).await;
     let all = events(&live).await;
@@ -71,4 +76,31 @@ async fn they_are_gone_after_an_hour() {
     flush(&book, &live, 1).await;
     assert_eq!(events(&live).await.len(), 0);
     assert!(book.lock().known.is_empty());
+}
+
+#[tokio::test]
+async fn much_of_one_sort_is_told_together_and_then_not_at_all() {
+    let (_, book, live) = book();
+    for n in 0..40 {
+        book.record(&subject(), Level::Warning, "EXITED_EARLY", &n.to_string());
+    }
+    flush(&book, &live, 11).await;
+    let all = events(&live).await;
+    assert_eq!(all.len(), 11);
+    let together = all.iter().find(|event| event.count > Some(1)).unwrap();
+    assert_eq!(together.message.as_deref(), Some("(combined from similar events): 24"));
+    assert_eq!(together.series.as_ref().unwrap().count, Some(15));
+}
+
+#[tokio::test]
+async fn they_go_with_their_namespace() {
+    let (_, book, live) = book();
+    book.record(&subject(), Level::Normal, "Scaled", "x");
+    let node = Subject { namespace: String::new(), ..subject() };
+    book.record(&node, Level::Normal, "Ready", "x");
+    flush(&book, &live, 2).await;
+    assert!(events(&live).await.iter().all(|e| e.metadata.namespace.as_deref() == Some("default")));
+    book.forget_namespace("default");
+    flush(&book, &live, 2).await;
+    assert!(events(&live).await.is_empty());
 }

@@ -9,7 +9,7 @@ use ebb_kit::Backoff;
 use ebb_model::engine::{ExitRecord, InstanceSpec, LogRecord, StartPhases};
 use ebb_model::routing::Endpoint;
 use ebb_model::scaling::DecisionRecord;
-use ebb_model::{Fault, InstanceId, RevisionKey, Timestamp};
+use ebb_model::{Fault, InstanceId, Kind, RevisionKey, Timestamp};
 
 use super::unit::Verdict;
 use super::{Outstanding, Step};
@@ -17,6 +17,7 @@ use crate::events::Level;
 use crate::failure::{self, Failure};
 use crate::pods::Template;
 use crate::prepare;
+use crate::reasons;
 use crate::shared::Shared;
 
 /// Lines of an application's last output that are read.
@@ -147,7 +148,7 @@ fn decided(
     tracing::debug!(%revision, have, want, rule, why, "decided");
     if have != want {
         let message = format!("{}: {have} to {want} instances ({rule})", revision.name);
-        shared.events.record(&template.subject, Level::Normal, "Scaled", &message);
+        shared.events.record(&template.subject, Level::Normal, reasons::SCALED, &message);
     }
     decision.revision.clone_from(&revision.name);
     shared.explain.decided(&template.service, decision);
@@ -174,11 +175,42 @@ fn start(shared: &Arc<Shared>, id: InstanceId, spec: Arc<InstanceSpec>) {
             Ok(()) => shared.fleet.start_taken(&id),
             Err(error) => {
                 tracing::warn!(instance = %id, %error, "the engine could not start an instance");
-                shared.fleet.start_failed(&id, Failure::from(Fault::from(error)))
+                // Told first: the end that the stop brings about is not the failure.
+                let kind = error.kind();
+                let failure = Failure::from(Fault::from(error));
+                if let Some(outstanding) = shared.fleet.start_failed(&id, failure) {
+                    perform(&shared, outstanding);
+                }
+                undo(&shared, &id, kind).await;
+                return;
             }
         };
         if let Some(outstanding) = outstanding {
             perform(&shared, outstanding);
+        }
+    });
+}
+
+/// A start that was not answered may have happened all the same: nothing may run that nobody
+/// knows of. One that was refused did not happen.
+async fn undo(shared: &Arc<Shared>, id: &InstanceId, failed: Kind) {
+    if matches!(failed, Kind::Invalid | Kind::Exhausted) {
+        return;
+    }
+    if let Err(error) = shared.engine.stop(id, Duration::ZERO).await {
+        tracing::warn!(instance = %id, %error, "could not be stopped, trying again");
+        keep_stopping(shared, id.clone());
+    }
+}
+
+/// Stops an instance that nobody here knows, however often that has to be tried.
+pub(crate) fn keep_stopping(shared: &Arc<Shared>, id: InstanceId) {
+    let (shared, tasks) = (shared.clone(), shared.tasks.clone());
+    tasks.spawn("control-stop", async move {
+        tokio::select! {
+            biased;
+            () = stop(&shared, &id, Duration::ZERO) => {}
+            () = shared.shutdown.wait() => {}
         }
     });
 }
@@ -199,8 +231,9 @@ fn drain(
             stop(&shared, &id, grace).await;
         };
         tokio::select! {
-            () = stopped => {}
+            biased;
             () = shared.shutdown.wait() => {}
+            () = stopped => {}
         }
     });
 }

@@ -93,7 +93,10 @@ impl Fleet {
         let unit = units.by_key.entry(revision.clone());
         let known = matches!(unit, std::collections::btree_map::Entry::Occupied(_));
         let unit = unit.or_insert_with(|| Unit::new(settings.clone()));
-        let same = known && unit.settings.routed == settings.routed && !unit.retired;
+        let same = known
+            && unit.settings.routed == settings.routed
+            && unit.settings.policy == settings.policy
+            && !unit.retired;
         unit.retired = false;
         unit.settings = settings;
         let prepare = unit.settings.routed && matches!(unit.spec, Spec::None);

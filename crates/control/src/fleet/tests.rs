@@ -51,7 +51,7 @@ impl World {
         });
         let settings = Settings {
             template,
-            policy: ScalePolicy { min: 0, max: 0, concurrency: 1, idle_ms: 60_000 },
+            policy: ScalePolicy { min: 0, max: 0, concurrency: 1, idle_ms: 60_000, manual: None },
             routed: true,
             drain_limit: timeout,
             grace: Duration::from_secs(10),

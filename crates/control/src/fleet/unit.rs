@@ -33,6 +33,10 @@ const CANNOT_START: &str = "no instance of the service could be started; its own
 pub(super) const REVISION_REMOVED: &str = "REVISION_REMOVED";
 pub(super) const REMOVED: &str = "the revision that the request waited for was removed";
 
+/// Code for requests that wait while their service is scaled to nothing by hand.
+const SERVICE_STOPPED: &str = "SERVICE_STOPPED";
+const STOPPED: &str = "the service is stopped: it was scaled to 0 instances by hand";
+
 /// What to start an instance from.
 #[derive(Clone, Debug)]
 pub(super) enum Spec {
@@ -130,6 +134,12 @@ impl Unit {
         } else if decision.want < have {
             effects.extend(self.take_away(have - decision.want, busy));
         }
+        if let Why::Manual { count: 0 } = decision.why
+            && load.held > 0
+        {
+            let code = SERVICE_STOPPED.to_owned();
+            effects.push(Effect::FailHeld { code, message: STOPPED });
+        }
         effects.extend(self.give_up(&demand, &decision, now));
         effects.extend(self.explain(&demand, &decision, now));
         effects.extend(decision.again_at.map(Effect::WakeAt));
@@ -203,7 +213,9 @@ impl Unit {
         now: Timestamp,
     ) -> Vec<Effect> {
         let Some(instance) = self.instances.remove(id) else { return Vec::new() };
-        let mut effects = vec![Effect::Ended { id: id.clone(), record: None }];
+        // Its answer may have been lost, and it may have told that it is ready.
+        let mut effects = vec![Effect::RemoveEndpoint(id.clone())];
+        effects.push(Effect::Ended { id: id.clone(), record: None });
         effects.extend(self.failed(failure, instance.started, now));
         effects
     }
@@ -306,10 +318,10 @@ impl Unit {
         }
     }
 
-    /// A revision that nothing routes to keeps no instance for its minimum.
+    /// A revision that nothing routes to keeps no instance for its minimum or by hand.
     fn policy(&self) -> ScalePolicy {
         let policy = self.settings.policy;
-        if self.settings.routed { policy } else { ScalePolicy { min: 0, ..policy } }
+        if self.settings.routed { policy } else { ScalePolicy { min: 0, manual: None, ..policy } }
     }
 
     fn demand(&self, load: Load) -> Demand {

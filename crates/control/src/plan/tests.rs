@@ -255,7 +255,8 @@ fn a_route_of_somebody_else_is_not_written() {
     let plan = make(&observed);
     assert!(plan.routing.is_none());
     assert_eq!(ready(&plan).reason.as_deref(), Some("NotOwned"));
-    let said = Verdict::of(&taken(&observed.service.object, at(1)).conditions, READY);
+    let said =
+        Verdict::of(&taken(&observed.service.object, "Configuration", at(1)).conditions, READY);
     assert_eq!((said.status, said.reason.as_deref()), (FALSE, Some("NotOwned")));
 }
 

@@ -13,7 +13,8 @@ fn book() -> (Arc<ManualClock>, PodBook, Arc<Template>) {
     }));
     let service = ServiceKey::new("default", "hello");
     let subject = Subject {
-        kind: "Service",
+        api_version: "serving.knative.dev/v1".into(),
+        kind: "Service".into(),
         namespace: "default".to_owned(),
         name: "hello".to_owned(),
         uid: "u".to_owned(),

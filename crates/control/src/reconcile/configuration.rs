@@ -5,13 +5,14 @@ use std::sync::Arc;
 use ebb_model::RevisionKey;
 use ebb_model::knative::{Configuration, Revision};
 
-use super::{bring_up, is_deleted, remove};
+use super::{bring_up, is_ending, remove};
 use crate::error::Error;
 use crate::events::{Level, Subject};
 use crate::keys::ServiceKey;
 use crate::meta;
 use crate::objects::{self, Changes, Stored};
 use crate::plan::{self, History, Others};
+use crate::reasons;
 use crate::shared::Shared;
 
 /// Makes everything as the configuration says.
@@ -23,11 +24,11 @@ pub(super) async fn reconcile(
     others: Others,
 ) -> Result<(), Error> {
     let metadata = &stored.object.metadata;
-    let (deleted, uid) = (is_deleted(metadata), metadata.uid.as_deref());
+    let (ending, uid) = (is_ending(metadata), metadata.uid.as_deref());
     // Those of one that had the name before go first.
     let (revisions, old): (Vec<_>, Vec<_>) =
-        revisions.into_iter().partition(|r| !deleted && meta::is_owned_by(&r.object.metadata, uid));
-    if !remove::revisions(shared, &name.namespace, &old).await? || deleted {
+        revisions.into_iter().partition(|r| !ending && meta::is_owned_by(&r.object.metadata, uid));
+    if !remove::revisions(shared, &name.namespace, &old).await? || ending {
         return Ok(());
     }
     shared.explain.know_service(name);
@@ -49,7 +50,7 @@ pub(super) async fn reconcile(
         let key = RevisionKey::new(&name.namespace, meta::name(revision));
         if !history.garbage.contains(&key.name) {
             let routed = shared.routes.is_routed_by_another(&key, "");
-            bring_up(shared, name, &subject, revision, routed);
+            bring_up(shared, name, &subject, revision, (routed, None));
         }
     }
     collect(shared, name, &revisions, &history.garbage).await
@@ -78,7 +79,7 @@ pub(super) fn changes(
 pub(super) fn announce(shared: &Shared, subject: &Subject, history: &History) {
     if let Some(new) = &history.new_revision {
         let message = format!("created the revision {}", meta::name(new));
-        shared.events.record(subject, Level::Normal, "RevisionCreated", &message);
+        shared.events.record(subject, Level::Normal, reasons::REVISION_CREATED, &message);
     }
 }
 

@@ -32,9 +32,11 @@ pub(super) async fn leftovers(
     if left.unroute {
         unroute(shared, name);
     }
+    let now = shared.clock.now();
     let mut changes = Changes::default();
+    let (mut route_gone, mut gone) = (true, true);
     if let Some(route) = &left.route {
-        changes.delete(objects::route_key(namespace, own), route.version);
+        route_gone = changes.remove(objects::route_key(namespace, own), route, now)?;
     }
     changes.apply(&*shared.store).await?;
     if !revisions(shared, namespace, &left.revisions).await? {
@@ -42,14 +44,18 @@ pub(super) async fn leftovers(
     }
     let mut changes = Changes::default();
     if let Some(configuration) = &left.configuration {
-        changes.delete(objects::configuration_key(namespace, own), configuration.version);
+        gone = changes.remove(objects::configuration_key(namespace, own), configuration, now)?;
     }
     changes.apply(&*shared.store).await?;
+    if !gone {
+        return Ok(false);
+    }
+    // A route that waits for a finalizer runs nothing.
     if left.forget {
         shared.explain.forget_service(name);
         shared.pods.forget_service(name);
     }
-    Ok(true)
+    Ok(route_gone)
 }
 
 /// No request comes to the host of that name any more.
@@ -80,12 +86,17 @@ async fn revision(
     if !is_idle(shared, &key) {
         return Ok(false);
     }
-    unpin(shared, &key, &stored.object).await;
     let mut changes = Changes::default();
-    changes.delete(objects::revision_key(namespace, &key.name), stored.version);
+    let key_ = objects::revision_key(namespace, &key.name);
+    let gone = changes.remove(key_, stored, shared.clock.now())?;
+    if gone {
+        unpin(shared, &key, &stored.object).await;
+    }
     changes.apply(&*shared.store).await?;
-    shared.explain.forget_revision(&key);
-    Ok(true)
+    if gone {
+        shared.explain.forget_revision(&key);
+    }
+    Ok(gone)
 }
 
 /// Calls off what runs for the revision. Answers whether nothing does any more; otherwise the

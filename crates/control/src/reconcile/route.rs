@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ebb_model::knative::{Configuration, READY, Revision, Route};
 
-use super::{is_deleted, remove, wake_owners};
+use super::{is_ending, remove, wake_owners};
 use crate::conditions::Verdict;
 use crate::error::Error;
 use crate::keys::ServiceKey;
@@ -25,7 +25,7 @@ pub(super) async fn reconcile(
     name: &ServiceKey,
     stored: Stored<Route>,
 ) -> Result<(), Error> {
-    if is_deleted(&stored.object.metadata) {
+    if is_ending(&stored.object.metadata) {
         shared.followers.set(name, BTreeSet::new());
         remove::unroute(shared, name);
         return Ok(());

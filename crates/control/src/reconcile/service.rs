@@ -1,18 +1,20 @@
 //! A Service with the Configuration, Route and Revisions that it owns.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ebb_model::RevisionKey;
 use ebb_model::knative::Service;
+use ebb_model::routing::RouteEntry;
+use ebb_model::{RevisionKey, scaling};
 
 use super::{bring_up, configuration, remove, wake_owners};
 use crate::error::Error;
 use crate::events::Subject;
 use crate::keys::ServiceKey;
-use crate::meta;
 use crate::objects::{self, Changes, Stored};
 use crate::plan::{self, Observed, Plan};
 use crate::shared::Shared;
+use crate::{meta, policy};
 
 /// Makes everything as the service says.
 pub(super) async fn reconcile(
@@ -28,22 +30,22 @@ pub(super) async fn reconcile(
     let history = &plan.history;
     configuration::announce(shared, &subject, history);
     if let Some(new) = &history.new_revision {
-        bring_up(shared, name, &subject, new, false);
+        bring_up(shared, name, &subject, new, (false, None));
     }
     configuration::collect(shared, name, &observed.revisions, &history.garbage).await
 }
 
-/// Says that the name is that of a Configuration which stands alone, and touches nothing.
+/// Says that an object of this kind has the name and is not the service's, and touches nothing.
 pub(super) async fn not_owned(
     shared: &Shared,
     name: &ServiceKey,
     service: Stored<Service>,
-    route_taken: bool,
+    (kind, route_taken): (&str, bool),
 ) -> Result<(), Error> {
     if !route_taken {
         remove::unroute(shared, name);
     }
-    let status = Some(plan::taken(&service.object, shared.clock.now()));
+    let status = Some(plan::taken(&service.object, kind, shared.clock.now()));
     let mut changes = Changes::default();
     if service.object.status != status {
         let key = objects::service_key(&name.namespace, &name.name);
@@ -86,15 +88,23 @@ fn publish(
 ) {
     let host = shared.config.host(&name.namespace, &name.name);
     let targets = plan.routing.iter().flat_map(|(_, entry)| &entry.targets);
-    let routed: Vec<&RevisionKey> = targets.map(|target| &target.revision).collect();
+    let mut routed: BTreeMap<&RevisionKey, u8> = BTreeMap::new();
+    for target in targets {
+        let percent = routed.entry(&target.revision).or_default();
+        *percent = percent.saturating_add(target.percent);
+    }
+    let wanted = scaling::manual(observed.service.object.metadata.annotations.as_ref());
     for stored in &observed.revisions {
         let key = RevisionKey::new(&name.namespace, meta::name(&stored.object));
         if !plan.history.garbage.contains(&key.name) {
-            let routed = routed.contains(&&key) || shared.routes.is_routed_by_another(&key, &host);
-            bring_up(shared, name, subject, &stored.object, routed);
+            let percent = routed.get(&key);
+            let manual = wanted.zip(percent).map(|(all, percent)| policy::share(all, *percent));
+            let routed = percent.is_some() || shared.routes.is_routed_by_another(&key, &host);
+            bring_up(shared, name, subject, &stored.object, (routed, manual));
         }
     }
     if let Some((_, entry)) = &plan.routing {
-        wake_owners(shared, shared.routes.set(&host, entry.clone()), Some(name));
+        let entry = RouteEntry { stopped: wanted == Some(0), ..entry.clone() };
+        wake_owners(shared, shared.routes.set(&host, entry), Some(name));
     }
 }

@@ -6,10 +6,14 @@
 mod deploy;
 mod failures;
 mod faults;
+mod garbage;
+mod manual;
+mod namespaces;
 mod order;
 mod ownership;
 mod pods;
 mod remove;
+mod resync;
 mod scaling;
 mod standalone;
 mod world;

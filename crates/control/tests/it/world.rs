@@ -15,7 +15,7 @@ use ebb_model::image::ImageConfig;
 use ebb_model::k8s::api::core::v1::{Event, Pod};
 use ebb_model::knative::{Condition, Revision, Service};
 use ebb_model::routing::{Endpoint, Load, RouteTable};
-use ebb_model::{InstanceId, RevisionKey, Timestamp, key};
+use ebb_model::{InstanceId, Resource, RevisionKey, Timestamp, key};
 use ebb_store::memory::Memory;
 use ebb_store::{Commit, Store, Value, Write};
 use serde::Serialize;
@@ -158,7 +158,7 @@ impl World {
             clock: clock.clone(),
             tasks: tasks.clone(),
         };
-        let config = Config { seed: Some(1), ..config };
+        let config = Config { seed: Some(1), resources: resources(), ..config };
         let (control, handle) = Control::new(config, deps);
         tasks.spawn("control", control.run(tasks.shutdown().clone()));
         handle.ready().await;
@@ -321,6 +321,31 @@ impl World {
         let load = Load { held, in_flight, last_active: Some(self.clock.now()) };
         self.plane.state().loads.insert(RevisionKey::new(NS, revision), load);
     }
+}
+
+/// Kinds as the API serves them.
+fn resources() -> Vec<Resource> {
+    let kind = |group: &str, kind: &str, plural: &str, durable: bool| Resource {
+        group: group.to_owned(),
+        version: "v1".to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+        namespaced: kind != "Namespace" && kind != "Node",
+        durable,
+    };
+    vec![
+        kind("", "ConfigMap", "configmaps", true),
+        kind("", "Event", "events", false),
+        kind("", "Namespace", "namespaces", true),
+        kind("", "Node", "nodes", false),
+        kind("", "Pod", "pods", false),
+        kind("", "Secret", "secrets", true),
+        kind("coordination.k8s.io", "Lease", "leases", true),
+        kind(GROUP, "Configuration", "configurations", true),
+        kind(GROUP, "Revision", "revisions", true),
+        kind(GROUP, "Route", "routes", true),
+        kind(GROUP, "Service", "services", true),
+    ]
 }
 
 pub(crate) fn template(image: &str) -> Json {
