@@ -96,6 +96,24 @@ pub(crate) struct Up {
     /// Further names that the API's certificate is valid for, separated by commas
     #[arg(long, value_name = "NAMES")]
     pub(crate) api_name: Option<String>,
+    /// Registries and repositories that images may come from, separated by commas [default: all]
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) image_registry: Option<String>,
+    /// Objects at most of each kind in each namespace [default: 0, no limit]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_objects: Option<String>,
+    /// Lists that the API reads at once [default: 8]
+    #[arg(long, value_name = "N")]
+    pub(crate) api_list_seats: Option<String>,
+    /// Requests for single objects that the API serves at once [default: 128]
+    #[arg(long, value_name = "N")]
+    pub(crate) api_object_seats: Option<String>,
+    /// Requests that may wait for a seat [default: 500]
+    #[arg(long, value_name = "N")]
+    pub(crate) api_queue_length: Option<String>,
+    /// Seconds that a request may wait for a seat [default: 15]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) api_queue_timeout: Option<String>,
     /// Address and port that services are reached at, HTTP [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) gateway: Option<String>,

@@ -150,6 +150,7 @@ fn control_config(handover: &Handover, gateway_port: u16) -> ebb_control::Config
         cell: handover.cell.clone(),
         node: machine::describe(),
         progress_deadline: std::time::Duration::from_millis(handover.config.progress_deadline_ms),
+        resources: ebb_api::resources(),
         ..ebb_control::Config::default()
     }
 }
@@ -159,9 +160,20 @@ fn api(
     base: &Base,
     control: ebb_control::Handle,
 ) -> Result<(Api, ebb_api::Handle), Error> {
+    let machine = machine::describe();
     let config = ebb_api::Config {
         dir: handover.config.data_dir.join("api"),
         names: handover.config.api_names.clone(),
+        image_registries: handover.config.image_registries.clone(),
+        capacity: Some(ebb_api::admission::Capacity {
+            cpu_milli: machine.cpu_milli,
+            memory_bytes: machine.memory_bytes,
+        }),
+        max_objects: handover.config.max_objects,
+        list_seats: handover.config.list_seats,
+        object_seats: handover.config.object_seats,
+        queue_length: handover.config.queue_length,
+        queue_timeout_ms: handover.config.queue_timeout_ms,
         ..ebb_api::Config::default()
     };
     let deps = ebb_api::Deps {
@@ -171,6 +183,7 @@ fn api(
         engine: base.linux.clone(),
         platform: Arc::new(Platform(control)),
         clock: base.clock.clone(),
+        hooks: ebb_api::admission::hooks::Hooks::default(),
     };
     Ok(Api::new(config, deps).map_err(Fault::from)?)
 }

@@ -20,6 +20,18 @@ pub struct Config {
     pub api_listen: SocketAddr,
     /// `api.names`.
     pub api_names: Vec<String>,
+    /// `api.image_registries`.
+    pub image_registries: Vec<String>,
+    /// `api.max_objects`; 0: no limit.
+    pub max_objects: u64,
+    /// `api.list_seats`.
+    pub list_seats: u32,
+    /// `api.object_seats`.
+    pub object_seats: u32,
+    /// `api.queue_length`.
+    pub queue_length: u32,
+    /// `api.queue_timeout_seconds`, in milliseconds.
+    pub queue_timeout_ms: u64,
     /// `gateway.listen`.
     pub gateway_listen: SocketAddr,
     /// `store.key_file`; none: derived from the cell.
@@ -48,6 +60,12 @@ pub fn check(raw: &Raw) -> Result<Config, Vec<Fault>> {
         domain: values.domain("domain"),
         api_listen: values.parsed("api.listen", "an address with a port, such as 127.0.0.1:7443"),
         api_names: values.list("api.names"),
+        image_registries: values.list("api.image_registries"),
+        max_objects: u64::try_from(values.number("api.max_objects", 0, 1_000_000_000)).unwrap_or(0),
+        list_seats: values.count("api.list_seats", 1, 1_000),
+        object_seats: values.count("api.object_seats", 1, 10_000),
+        queue_length: values.count("api.queue_length", 0, 100_000),
+        queue_timeout_ms: 1000 * u64::from(values.count("api.queue_timeout_seconds", 1, 600)),
         gateway_listen: values
             .parsed("gateway.listen", "an address with a port, such as 0.0.0.0:80"),
         key_file: values.optional_path("store.key_file"),
@@ -82,6 +100,10 @@ impl Values<'_> {
             self.refuse(key, allowed);
             SocketAddr::from(([127, 0, 0, 1], 0))
         })
+    }
+
+    fn count(&mut self, key: &str, least: usize, most: usize) -> u32 {
+        u32::try_from(self.number(key, least, most)).unwrap_or(u32::MAX)
     }
 
     fn number(&mut self, key: &str, least: usize, most: usize) -> usize {

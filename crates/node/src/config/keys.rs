@@ -51,6 +51,46 @@ pub const KEYS: &[Key] = &[
               by commas.",
     },
     Key {
+        name: "api.image_registries",
+        default: "",
+        flag: "--image-registry",
+        doc: "Registries and repositories that images of services may come from, separated by \
+              commas, such as ghcr.io/acme; each allows everything below it. An image without a \
+              registry is of docker.io/library. Default: all.",
+    },
+    Key {
+        name: "api.max_objects",
+        default: "0",
+        flag: "--max-objects",
+        doc: "Objects at most of each kind in each namespace, Events excepted. 0: no limit.",
+    },
+    Key {
+        name: "api.list_seats",
+        default: "8",
+        flag: "--api-list-seats",
+        doc: "Lists that the API reads at once; a large one counts as several. Further ones wait, \
+              and never keep requests for single objects waiting.",
+    },
+    Key {
+        name: "api.object_seats",
+        default: "128",
+        flag: "--api-object-seats",
+        doc: "Requests for single objects that the API serves at once.",
+    },
+    Key {
+        name: "api.queue_length",
+        default: "500",
+        flag: "--api-queue-length",
+        doc: "Requests that may wait for a seat, of lists and of single objects each. More are \
+              refused with 429 OVERLOADED.",
+    },
+    Key {
+        name: "api.queue_timeout_seconds",
+        default: "15",
+        flag: "--api-queue-timeout",
+        doc: "Longest time that a request waits for a seat before it is refused with 429 OVERLOADED.",
+    },
+    Key {
         name: "gateway.listen",
         default: "127.0.0.1:8080",
         flag: "--gateway",
