@@ -11,9 +11,10 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
-use crate::http::{Connection, Request, Response, connect};
+use crate::http::{Body, Connection, Head, Request, Response, connect};
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+/// An encrypted connection.
+pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// What a kubeconfig says about its current context.
 #[derive(Clone, Debug)]
@@ -97,6 +98,42 @@ impl ApiConnection {
         self.http.send(&request.as_request())
     }
 
+    /// Sends a request with these headers besides the token, and these bytes as its body.
+    pub fn send_raw(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Result<Response> {
+        let (head, mut pieces) = self.start_raw(method, path, headers, body)?;
+        let mut body = Vec::new();
+        while let Some(piece) = pieces.piece()? {
+            body.extend_from_slice(&piece);
+        }
+        Ok(Response { head, body })
+    }
+
+    /// As [`ApiConnection::send_raw`], with the body of the answer left to the caller.
+    pub fn start_raw(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Result<(Head, Body<'_, Tls>)> {
+        let mut request = self.api.request(method, path, None);
+        request.headers.extend(headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        request.body = body.to_vec();
+        self.http.start(&request.as_request())
+    }
+
+    /// `PATCH path` with a body of this content type.
+    pub fn patch(&mut self, path: &str, content_type: &str, body: &Value) -> Result<Response> {
+        let headers = [("Content-Type".to_owned(), content_type.to_owned())];
+        self.send_raw("PATCH", path, &headers, body.to_string().as_bytes())
+    }
+
     /// `GET path`, which must succeed.
     pub fn get(&mut self, path: &str) -> Result<Value> {
         let response = self.send("GET", path, None)?;
@@ -106,6 +143,15 @@ impl ApiConnection {
 
     /// Calls `each` with every event of the watch at `path` until it answers `Some`.
     pub fn watch<T>(&mut self, path: &str, mut each: impl FnMut(&Value) -> Option<T>) -> Result<T> {
+        self.watch_lines(path, |line| Ok(each(&serde_json::from_slice(line)?)))
+    }
+
+    /// The same with the bytes of each event, for who does not want to pay for reading them.
+    pub fn watch_lines<T>(
+        &mut self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> Result<Option<T>>,
+    ) -> Result<T> {
         let request = self.api.request("GET", path, None);
         let (head, mut body) = self.http.start(&request.as_request())?;
         ensure!(head.status == 200, "GET {path}: {}", head.status);
@@ -114,7 +160,7 @@ impl ApiConnection {
             buffer.extend_from_slice(&piece);
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = buffer.drain(..=end).collect();
-                if let Some(answer) = each(&serde_json::from_slice(&line)?) {
+                if let Some(answer) = each(&line)? {
                     return Ok(answer);
                 }
             }

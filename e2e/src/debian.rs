@@ -20,7 +20,10 @@ pub const NGINX: &str = "localhost/nginx:e2e";
 pub const NGINX_PAGE: &str = "nginx from Debian packages, served by ebb\n";
 
 /// Trees that no program needs in order to run.
-const LEFT_OUT: [&str; 6] = [
+const LEFT_OUT: [&str; 9] = [
+    "usr/include",
+    "usr/lib/node_modules",
+    "usr/lib/python3/dist-packages",
     "usr/share/doc",
     "usr/share/man",
     "usr/share/locale",
@@ -63,11 +66,7 @@ pub fn nginx_image(cache: &Path) -> Result<PathBuf> {
     if archive.exists() {
         return Ok(archive);
     }
-    let packages = download("nginx", cache)?;
-    let mut layer = Layer::new().compression(Compression::None);
-    for package in &packages {
-        layer = add(layer, package).with_context(|| package.display().to_string())?;
-    }
+    let layer = layer_of("nginx", &cache.join("apt"))?;
     let own = Layer::new()
         .file("/etc/passwd", PASSWD, 0o644)
         .file("/etc/group", GROUP, 0o644)
@@ -90,6 +89,36 @@ pub fn nginx_image(cache: &Path) -> Result<PathBuf> {
     Ok(archive)
 }
 
+/// kubectl of Debian's package, without its dependencies; fetched once into `cache`.
+///
+/// # Errors
+/// As for [`nginx_image`].
+pub fn kubectl(cache: &Path) -> Result<PathBuf> {
+    let dir = cache.join("kubectl");
+    let program = dir.join("usr/bin/kubectl");
+    if program.exists() {
+        return Ok(program);
+    }
+    std::fs::create_dir_all(cache)?;
+    let partial = tempfile::tempdir_in(cache)?;
+    let mut download = Command::new("apt-get");
+    download.args(["download", "-q", "-o", "APT::Sandbox::User=root", "kubernetes-client"]);
+    download.current_dir(partial.path());
+    if run(&mut download)?.code != Some(0) {
+        run(Command::new("apt-get").args(["update", "-q"]))?;
+        run(&mut download)?.ok()?;
+    }
+    let mut entries = std::fs::read_dir(partial.path())?;
+    let package = entries.next().context("apt-get downloaded nothing")??.path();
+    let unpacked = partial.path().join("unpacked");
+    run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&unpacked))?.ok()?;
+    // Another test may have been faster.
+    if std::fs::rename(unpacked, &dir).is_err() {
+        ensure!(program.exists(), "the package has no kubectl");
+    }
+    Ok(program)
+}
+
 /// Why the image cannot be built on this machine; none when it can, as far as one sees without
 /// trying.
 pub fn why_not() -> Option<&'static str> {
@@ -97,9 +126,21 @@ pub fn why_not() -> Option<&'static str> {
     missing.then_some("it is built from Debian's packages, and apt-get or dpkg-deb is missing")
 }
 
-/// Downloads `package` and everything that it depends on.
-fn download(package: &str, cache: &Path) -> Result<Vec<PathBuf>> {
-    let dir = cache.join("apt");
+/// A layer of `package` and everything that it depends on; what is downloaded is kept in `dir`,
+/// which is for this package alone.
+///
+/// # Errors
+/// As for [`nginx_image`].
+pub fn layer_of(package: &str, dir: &Path) -> Result<Layer> {
+    let mut layer = Layer::new().compression(Compression::None);
+    for package in &download(package, dir)? {
+        layer = add(layer, package).with_context(|| package.display().to_string())?;
+    }
+    Ok(layer)
+}
+
+/// Downloads `package` and everything that it depends on into `dir`.
+fn download(package: &str, dir: &Path) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(dir.join("archives/partial"))?;
     let status = dir.join("status");
     std::fs::write(&status, "")?;
@@ -108,7 +149,7 @@ fn download(package: &str, cache: &Path) -> Result<Vec<PathBuf>> {
     apt.args(["install", "--download-only", "--yes", "--no-install-recommends", "-q"])
         .args(["-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=true"])
         .args(["-o", &option("Dir::State::status", &status)])
-        .args(["-o", &option("Dir::Cache", &dir)])
+        .args(["-o", &option("Dir::Cache", dir)])
         .arg(package)
         .env("DEBIAN_FRONTEND", "noninteractive");
     let mut ran = run(&mut apt)?;

@@ -4,7 +4,9 @@
 //! What is here: [`Platform`] starts `ebb up` in a temporary data directory, waits for its ready
 //! line, runs `ebb` and `kubectl` against it, and on its end checks that nothing was left on the
 //! machine. [`http`] and [`api`] are small blocking clients, so that a test sees the bytes that a
-//! user would see. [`image`] and [`debian`] build the images that are deployed.
+//! user would see. [`image`], [`debian`] and [`examples`] build the images that are deployed; [`clients`] installs
+//! the client libraries and tools that judge the API, and [`capture`] keeps what
+//! they send.
 //!
 //! What is not here: any access to the platform's insides. Of the project's crates only the image
 //! builder and the nouns are used.
@@ -15,7 +17,10 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod capture;
+pub mod clients;
 pub mod debian;
+pub mod examples;
 pub mod http;
 pub mod image;
 pub mod leaks;

@@ -6,8 +6,11 @@ use std::process::{Command, Stdio};
 use crate::command;
 
 /// A command that some test runs, the Debian package that has it, and what for.
-const WANTED: [(&str, &str, &str); 8] = [
+const WANTED: [(&str, &str, &str); 11] = [
+    ("etcd", "etcd-server", "the comparison of `bench api`"),
     ("kubectl", "kubernetes-client", "deploying through kubectl"),
+    ("node", "nodejs", "the JavaScript client of Kubernetes"),
+    ("npm", "npm", "installing the JavaScript client of Kubernetes"),
     ("runc", "runc", "the comparison of `bench cold`"),
     ("skopeo", "skopeo", "pushing to a registry"),
     ("docker-registry", "docker-registry", "pulling from a registry"),

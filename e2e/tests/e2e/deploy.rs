@@ -103,6 +103,8 @@ fn hello_through_kubectl() {
     assert_ne!(refused.code, Some(0));
     assert!(refused.stderr.contains("containerz"), "{refused:?}");
     kubectl(&["delete", "ksvc", "hello"]).ok().unwrap();
+    // What belongs to it goes after it.
+    kubectl(&["wait", "--for=delete", "routes.serving.knative.dev/hello"]).ok().unwrap();
     assert_eq!(platform.get("hello", "/").unwrap().status(), 404);
     platform.stop().unwrap();
 }
