@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // its output is what it is for
 
+mod api;
 mod cold;
 mod machine;
 mod proxy;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// The API with 10,000 Services stored, the cost of a durable write, and the time to start
+    Api(api::Options),
     /// Time from a request to a service at zero until the first byte of its answer, against bare
     /// fork+exec of the same server and against `runc run`
     Cold(cold::Options),
@@ -36,6 +39,7 @@ enum Bench {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().bench {
+        Bench::Api(options) => api::run(&options),
         Bench::Cold(options) => cold::run(&options),
         Bench::Proxy(options) => proxy::run(&options),
     };
