@@ -35,7 +35,21 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// A benchmark: `bench cold` or `bench proxy`
+    /// The simulator: `sim --seeds N`, or one seed again with `sim --seed S --trace`
+    Sim {
+        /// Arguments for the simulator
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Writes down what the kubectl of this machine sends, for the end to end tests
+    Capture,
+    /// Requests that nobody would send, until it is stopped: `fuzz api [--seed S] [--requests N]`
+    Fuzz {
+        /// `api`, and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// A benchmark: `bench api`, `bench cold` or `bench proxy`
     Bench {
         /// `cold` or `proxy`, and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -48,6 +62,9 @@ fn main() -> ExitCode {
         Chore::Test => test::run(),
         Chore::Tidy { fix } => tidy::run(fix),
         Chore::E2e { arguments } => test::end_to_end(&arguments),
+        Chore::Sim { arguments } => test::simulate(&arguments),
+        Chore::Capture => test::capture(),
+        Chore::Fuzz { arguments } => test::fuzz(&arguments),
         Chore::Bench { arguments } => test::bench(&arguments),
     };
     match result {

@@ -71,12 +71,34 @@ pub(crate) fn end_to_end(arguments: &[String]) -> Result<()> {
     result
 }
 
+/// `cargo xtask sim`.
+pub(crate) fn simulate(arguments: &[String]) -> Result<()> {
+    let mut sim = command::cargo();
+    sim.args(["run", "--quiet", "-p", "ebb-sim", "--"]).args(arguments);
+    command::run(&mut sim)
+}
+
 /// `cargo xtask bench`.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     build()?;
     let mut bench = command::cargo();
     bench.args(["run", "--quiet", "--release", "-p", "ebb-bench", "--"]).args(arguments);
     command::run(bench.env("EBB_BIN", binary()))
+}
+
+/// `cargo xtask capture`.
+pub(crate) fn capture() -> Result<()> {
+    build()?;
+    let mut capture = command::cargo();
+    capture.args(["run", "--quiet", "-p", "ebb-e2e", "--bin", "capture"]);
+    command::run(capture.env("EBB_BIN", binary()))
+}
+
+/// `cargo xtask fuzz`.
+pub(crate) fn fuzz(arguments: &[String]) -> Result<()> {
+    let mut fuzz = command::cargo();
+    fuzz.args(["run", "--quiet", "--release", "-p", "ebb-fuzz", "--"]).args(arguments);
+    command::run(&mut fuzz)
 }
 
 fn clippy() -> Result<()> {
