@@ -62,8 +62,9 @@ impl Answer {
     }
 
     pub(crate) fn stopped(namespace: &str, service: &str) -> Self {
-        let message =
-            format!("service {namespace}/{service} is stopped: it was scaled to 0 instances by hand");
+        let message = format!(
+            "service {namespace}/{service} is stopped: it was scaled to 0 instances by hand"
+        );
         Self::new(503, "SERVICE_STOPPED", message)
     }
 

@@ -30,10 +30,7 @@ const FLOORS: [(&str, usize); 15] = [
 
 /// Packages beside the floors, and the only packages of ours that each may know.
 const BESIDE: [(&str, &[&str]); 5] = [
-    (
-        "ebb-fuzz",
-        &["ebb-api", "ebb-engine", "ebb-images", "ebb-kit", "ebb-model", "ebb-store"],
-    ),
+    ("ebb-fuzz", &["ebb-api", "ebb-engine", "ebb-images", "ebb-kit", "ebb-model", "ebb-store"]),
     ("ebb-e2e", &["ebb-images", "ebb-model"]),
     ("ebb-bench", &["ebb-e2e", "ebb-images", "ebb-model"]),
     ("ebb-example-hello", &[]),
