@@ -45,7 +45,8 @@ def deploy_and_wait():
         if event["object"]["metadata"]["name"] == "hello" and ready(event["object"]):
             stream.stop()
     status = service()["status"]
-    assert status["latestReadyRevisionName"] == "hello-00001", status
+    said = [(e.reason, e.message) for e in core.list_namespaced_event(NAMESPACE).items]
+    assert status.get("latestReadyRevisionName") == "hello-00001", (status, said)
     assert status["observedGeneration"] == 1, status
     for plural in ["configurations", "revisions", "routes"]:
         group = (*GROUP[:3], plural)
