@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -12,20 +13,20 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, XattrFlags};
 
 use super::Inner;
 use super::files::Scratch;
-use super::state::LayerNote;
+use super::state::{LayerKey, LayerNote};
 use crate::error::{corrupt_layer, storage};
 use crate::manifest::{Descriptor, Manifest};
 use crate::{Error, UnpackJob, UnpackReport};
 
 impl Inner {
-    /// Makes the tree of a layer for a namespace, unless it is there.
+    /// Makes the tree of a layer for a namespace, unless it is there. May be dropped at any point.
     pub(super) async fn unpack(
-        &self,
+        self: &Arc<Self>,
         namespace: &str,
         layer: &Descriptor,
         diff_id: &Digest,
     ) -> Result<(), Error> {
-        let _alone = self.flights.enter(format!("{namespace}/{diff_id}")).await;
+        let alone = self.flights.enter(format!("{namespace}/{diff_id}")).await;
         let key = (namespace.to_owned(), diff_id.clone());
         if self.lock().layers.contains_key(&key) {
             return Ok(());
@@ -46,11 +47,21 @@ impl Inner {
                 "the layer {layer} unpacks to {actual}, and the configuration says {diff_id}"
             )));
         }
-        let destination = self.paths.layer(namespace, diff_id);
-        let publish = move || publish(&scratch, &report, &destination);
-        let note = super::blocking(publish).await?.map_err(fail)?;
+        // Whoever drops this future does not end the thread. So the thread itself keeps the others
+        // out until the layer is on the disk and known, or neither.
+        let inner = Arc::clone(self);
+        super::blocking(move || {
+            let _alone = alone;
+            inner.publish(&scratch, &report, key)
+        })
+        .await?
+        .map_err(fail)
+    }
+
+    fn publish(&self, scratch: &Scratch, report: &UnpackReport, key: LayerKey) -> io::Result<()> {
+        let note = publish(scratch, report, &self.paths.layer(&key.0, &key.1))?;
         for warning in &note.warnings {
-            tracing::debug!(layer = %diff_id, warning, "left out of a layer");
+            tracing::debug!(layer = %key.1, warning, "left out of a layer");
         }
         self.lock().layers.insert(key, note);
         Ok(())

@@ -1,6 +1,7 @@
 //! Resolves names and makes images complete.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_model::image::RootFsLayout;
@@ -70,7 +71,7 @@ impl Inner {
         Err(unsupported("indexes are nested too deep"))
     }
 
-    pub(super) async fn pull(&self, pull: &Pull) -> Result<(), Error> {
+    pub(super) async fn pull(self: &Arc<Self>, pull: &Pull) -> Result<(), Error> {
         let digest = pull.reference.digest.clone().ok_or_else(|| no_digest(pull))?;
         let _alone = self.flights.enter(format!("{}/image/{digest}", pull.namespace)).await;
         let known = self.lock().images.get(&digest).cloned();
@@ -87,7 +88,7 @@ impl Inner {
     }
 
     /// Gets what is missing from the registry, unpacks, and records the image at the very end.
-    async fn fetch(&self, pull: &Pull, digest: &Digest) -> Result<(), Error> {
+    async fn fetch(self: &Arc<Self>, pull: &Pull, digest: &Digest) -> Result<(), Error> {
         refuse_local_only(&pull.reference)?;
         let session = self.registry.session(pull).await?;
         let _manifest = self.busy([digest.clone()]);
@@ -120,7 +121,7 @@ impl Inner {
 
     /// Downloads and unpacks the layers, several at a time.
     async fn layers(
-        &self,
+        self: &Arc<Self>,
         pull: &Pull,
         session: Option<&Session<'_>>,
         image: &Image,
@@ -133,7 +134,7 @@ impl Inner {
     }
 
     async fn layer(
-        &self,
+        self: &Arc<Self>,
         pull: &Pull,
         session: Option<&Session<'_>>,
         layer: &Descriptor,

@@ -1,5 +1,6 @@
 //! Pulls from a registry that behaves in every way that registries do.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -411,6 +412,42 @@ async fn an_interrupted_pull_leaves_nothing_and_can_be_repeated() {
     assert!(test.store.list().await.unwrap().is_empty());
     test.get(&reference, &digest).await.unwrap();
     assert_eq!(test.store.list().await.unwrap().len(), 1);
+}
+
+/// Polls `work` at most `polls` times, then drops it.
+async fn drop_after(polls: usize, work: impl Future<Output = Result<(), Error>>) -> bool {
+    let mut work = Box::pin(work);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        match work.as_mut().poll(context) {
+            Poll::Pending if left == 0 => Poll::Ready(false),
+            other => other.map(|ended| ended.is_ok()),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pull_may_be_dropped_at_every_await_point() {
+    let test = test();
+    let (reference, digest, _) = test.publish();
+    test.get(&reference, &digest).await.unwrap();
+    for polls in 1.. {
+        // Each in a namespace of its own, so that each unpacks.
+        let namespace = format!("n{polls}");
+        let pull = Pull { namespace, ..pull(&reference.pinned(digest.clone())) };
+        let ended = drop_after(polls, test.store.pull(&pull)).await;
+        test.store.pull(&pull).await.unwrap();
+        test.store.layout(&pull.namespace, &digest).await.unwrap();
+        if ended {
+            assert!(polls > 2, "the unpacking and the publishing were waited for");
+            return;
+        }
+    }
 }
 
 #[tokio::test]
