@@ -26,6 +26,7 @@ pub mod image;
 pub mod leaks;
 pub mod platform;
 pub mod process;
+mod tree;
 
 pub use api::Api;
 pub use platform::{Options, Platform, Ran};

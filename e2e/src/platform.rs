@@ -207,6 +207,15 @@ impl Platform {
         self.end()
     }
 
+    /// Kills every process of it at once, as a machine without memory would. What it leaves on the
+    /// machine goes when the next platform starts.
+    pub fn kill(mut self) -> Result<()> {
+        let Some(mut up) = self.up.take() else { return Ok(()) };
+        crate::tree::kill(up.id())?;
+        up.wait(STOP_LIMIT)?;
+        Ok(())
+    }
+
     fn end(&mut self) -> Result<()> {
         let Some(mut up) = self.up.take() else { return Ok(()) };
         up.signal(Signal::INT)?;

@@ -16,6 +16,7 @@ app.get('/health', (request, response) => {
 // Takes as many milliseconds as it is asked to, to show that what has begun is finished.
 app.get('/slow', (request, response) => {
   const milliseconds = Math.min(Number(request.query.ms) || 0, 10_000);
+  console.log(`slow: ${milliseconds} ms`);
   setTimeout(() => response.type('text').send('done\n'), milliseconds);
 });
 

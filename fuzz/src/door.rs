@@ -36,7 +36,13 @@ impl Platform for Nobody {
         (service == objects::NAME).then(Explanation::default)
     }
 
-    async fn stop_pod(&self, _namespace: &str, _pod: &str) -> Result<(), Fault> {
+    async fn stop_pod(
+        &self,
+        _namespace: &str,
+        _pod: &str,
+        _uid: Option<&str>,
+        _period: Option<std::time::Duration>,
+    ) -> Result<(), Fault> {
         Ok(())
     }
 

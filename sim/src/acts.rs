@@ -161,7 +161,7 @@ fn pod(world: &Arc<World>) {
     let world_of = world.clone();
     spawn(world, async move {
         let Some(daemon) = world_of.daemon() else { return };
-        let reply = daemon.call("DELETE", &path, &Json::Null).await;
+        let reply = daemon.call("DELETE", &path, &Json::Null, None).await;
         // The name of a pod is made of chance: not in the trace.
         world_of.trace.log(format!("DELETE a pod: {}", reply.brief()));
     });

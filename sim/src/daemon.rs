@@ -18,9 +18,11 @@ use http_body_util::BodyExt;
 use serde_json::Value as Json;
 use tokio::sync::{Notify, oneshot};
 
-use crate::gate::Cut;
+use crate::chance::Which;
+use crate::gate::{self, Cut};
 use crate::gateway::{self, Plane};
 use crate::lock;
+use crate::store::SimStore;
 use crate::world::World;
 
 /// Time for a rollout: shorter than by default, so that a run need not be as long.
@@ -38,7 +40,7 @@ pub(crate) struct Daemon {
     pub(crate) cut: Arc<Cut>,
     pub(crate) tasks: Tasks,
     pub(crate) plane: Arc<Plane>,
-    pub(crate) live: Arc<Memory>,
+    pub(crate) live: Arc<SimStore>,
     door: Arc<Mutex<Option<Direct>>>,
     opened: Arc<Notify>,
     token: String,
@@ -79,8 +81,14 @@ impl ebb_api::Platform for Platform {
         Some(Explanation { decisions: explanation.decisions, cold_starts: explanation.cold_starts })
     }
 
-    async fn stop_pod(&self, namespace: &str, pod: &str) -> Result<(), Fault> {
-        self.0.stop_pod(namespace, pod).await
+    async fn stop_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: Option<&str>,
+        period: Option<std::time::Duration>,
+    ) -> Result<(), Fault> {
+        self.0.stop_pod(namespace, pod, uid, period).await
     }
 
     async fn instance_of_pod(&self, namespace: &str, pod: &str) -> Option<(InstanceId, String)> {
@@ -99,7 +107,9 @@ impl Daemon {
         let tasks = Tasks::gated(shutdown.clone(), cut.clone());
         let clock: Arc<dyn Clock> = world.clock.clone();
         let options = Options { clock: clock.clone(), ..Options::new(Retention::MEMORY) };
-        let live = Arc::new(Memory::with(options));
+        let (chance, trace) = (world.chance.clone(), world.trace.clone());
+        let live = SimStore::new(Memory::with(options), Which::Live, chance, trace, None);
+        let live = Arc::new(live);
         let store: Arc<dyn Store> = world.store.clone();
         let deps = gateway::Deps {
             engine: world.engine.clone(),
@@ -217,12 +227,19 @@ impl Daemon {
         request.body(bytes).ok()
     }
 
-    /// Asks the door. The work is the daemon's: it ends with it.
-    pub(crate) async fn call(&self, method: &str, path: &str, body: &Json) -> Reply {
+    /// Asks the door. The work is the daemon's: it ends with it. A client that goes away after so
+    /// many `polls` of it ends it, too, as the server does when a connection is closed.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Json,
+        polls: Option<u64>,
+    ) -> Reply {
         let Some(direct) = lock(&self.door).clone() else { return Reply::default() };
         let Some(request) = self.request(method, path, body) else { return Reply::default() };
         let (send, receive) = oneshot::channel();
-        self.tasks.spawn("api-request", async move {
+        let work = async move {
             let response = direct.call(request).await;
             let status = response.status().as_u16();
             let bytes =
@@ -230,6 +247,10 @@ impl Daemon {
             let body = bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
             // Nobody waits for it when the client went away.
             let _ = send.send(Reply { status: Some(status), body: body.unwrap_or_default() });
+        };
+        self.tasks.spawn("api-request", async move {
+            // Dropped, it sends no answer.
+            let _ = gate::for_polls(polls.unwrap_or(u64::MAX), work).await;
         });
         match tokio::time::timeout(PATIENCE, receive).await {
             Ok(Ok(reply)) => reply,

@@ -226,10 +226,14 @@ impl Engine for SimEngine {
     }
 
     async fn act(&self, id: &InstanceId, act: Act) -> Result<(), Error> {
-        self.sim().act(id, act).await
+        self.chance.pause().await;
+        let done = self.sim().act(id, act).await;
+        self.chance.pause().await;
+        done
     }
 
     async fn open(&self, id: &InstanceId, container: &str, what: Open) -> Result<Io, Error> {
+        self.chance.pause().await;
         self.refused("open a log", |rates| rates.engine)?;
         self.sim().open(id, container, what).await
     }
@@ -245,6 +249,7 @@ impl Engine for SimEngine {
     }
 
     async fn events(&self, since: u64) -> Result<Events, Error> {
+        self.chance.pause().await;
         self.refused("tell its events", |rates| rates.engine)?;
         if let Some(last) = lock(&self.lost).take().filter(|last| *last > since) {
             return Err(Error::EventsLost { oldest: last + 1 });

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 
 use ebb_kit::Gate;
 use tokio::sync::Notify;
@@ -74,6 +75,19 @@ impl Cut {
     pub(crate) fn panics(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.panics))
     }
+}
+
+/// Polls `work` so many times, then drops it where it waits, and answers none.
+pub(crate) async fn for_polls<T>(polls: u64, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut left) = (Box::pin(work), polls);
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
 }
 
 impl Gate for Cut {

@@ -193,8 +193,9 @@ impl Plane {
                 continue;
             }
             let held = at.elapsed();
+            let seat = Seat { plane: self, key: &key, id: &id };
             let status = self.work(&id, cut, deadline, work).await;
-            self.leave(&key, &id);
+            drop(seat);
             if cold && let Some(control) = self.control.get() {
                 control.cold_request(ColdRequest {
                     revision: key,
@@ -261,13 +262,10 @@ impl Plane {
             Entry::Wait(number, receive) => (number, receive),
         };
         *ticket = Some(number);
-        if let Ok(granted) = tokio::time::timeout_at(deadline, receive).await {
+        let mut waits = Waits { plane: self, key, number, receive, answered: false };
+        if let Ok(granted) = tokio::time::timeout_at(deadline, &mut waits.receive).await {
+            waits.answered = true;
             return granted.unwrap_or(Err(500));
-        }
-        let now = self.clock.now();
-        if let Some(revision) = lock(&self.state).revisions.get_mut(key) {
-            revision.queue.remove(&number);
-            revision.last_active = Some(now);
         }
         Err(504)
     }
@@ -365,6 +363,45 @@ impl Plane {
         let state = lock(&self.state);
         let all = state.revisions.iter();
         all.flat_map(|(key, r)| r.ready.iter().map(|i| (key.clone(), i.id.clone()))).collect()
+    }
+}
+
+/// A request at an instance: its place is given back however it ends.
+struct Seat<'a> {
+    plane: &'a Plane,
+    key: &'a RevisionKey,
+    id: &'a InstanceId,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.plane.leave(self.key, self.id);
+    }
+}
+
+/// A request that waits for a place: when it goes away, so does its place in the queue, and a
+/// grant that it did not see any more.
+struct Waits<'a> {
+    plane: &'a Plane,
+    key: &'a RevisionKey,
+    number: u64,
+    receive: oneshot::Receiver<Grant>,
+    answered: bool,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let now = self.plane.clock.now();
+        if let Some(revision) = lock(&self.plane.state).revisions.get_mut(self.key) {
+            revision.queue.remove(&self.number);
+            revision.last_active = Some(now);
+        }
+        if let Ok(Ok((id, _))) = self.receive.try_recv() {
+            self.plane.leave(self.key, &id);
+        }
     }
 }
 

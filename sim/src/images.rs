@@ -79,10 +79,13 @@ impl ImageStore for Registry {
 
     async fn pull(&self, pull: &Pull) -> Result<(), Error> {
         self.asked(Duration::from_mins(3)).await?;
-        self.inner.pull(pull).await
+        let done = self.inner.pull(pull).await;
+        self.chance.pause().await;
+        done
     }
 
     async fn layout(&self, namespace: &str, digest: &Digest) -> Result<RootFsLayout, Error> {
+        self.chance.pause().await;
         self.inner.layout(namespace, digest).await
     }
 
@@ -91,22 +94,35 @@ impl ImageStore for Registry {
         path: &Path,
         name: Option<&Reference>,
     ) -> Result<Vec<ImageSummary>, Error> {
+        self.chance.pause().await;
         self.inner.load(path, name).await
     }
 
     async fn list(&self) -> Result<Vec<ImageSummary>, Error> {
-        self.inner.list().await
+        self.chance.pause().await;
+        let done = self.inner.list().await;
+        self.chance.pause().await;
+        done
     }
 
     async fn pin(&self, digest: &Digest, owner: &str) -> Result<(), Error> {
-        self.inner.pin(digest, owner).await
+        self.chance.pause().await;
+        let done = self.inner.pin(digest, owner).await;
+        self.chance.pause().await;
+        done
     }
 
     async fn unpin(&self, digest: &Digest, owner: &str) -> Result<(), Error> {
-        self.inner.unpin(digest, owner).await
+        self.chance.pause().await;
+        let done = self.inner.unpin(digest, owner).await;
+        self.chance.pause().await;
+        done
     }
 
     async fn prune(&self, reference: Option<&Reference>) -> Result<u64, Error> {
-        self.inner.prune(reference).await
+        self.chance.pause().await;
+        let done = self.inner.prune(reference).await;
+        self.chance.pause().await;
+        done
     }
 }

@@ -36,6 +36,7 @@ mod reasons;
 mod requests;
 mod run;
 pub mod script;
+pub mod seeds;
 mod settle;
 mod store;
 mod trace;

@@ -6,17 +6,24 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use ebb_sim::{Defect, Options, Place, STEPS, run};
+use ebb_kit::{Clock, SystemClock};
+use ebb_sim::{Defect, Options, Place, STEPS, run, seeds};
+
+/// It is said how far it is after so many seeds.
+const PROGRESS: usize = 500;
 
 /// Simulates the control plane with seeded faults.
 #[derive(Parser)]
 #[command(name = "cargo xtask sim")]
 struct Cli {
-    /// How many seeds to run: 200, or 1 when --seed names it
+    /// How many seeds to draw and run
+    #[arg(long, default_value_t = 200)]
+    seeds: usize,
+    /// What the seeds are drawn from: any number, as printed by an earlier run. Chance, if absent
     #[arg(long)]
-    seeds: Option<u64>,
-    /// The first seed
-    #[arg(long)]
+    base: Option<u64>,
+    /// This seed alone
+    #[arg(long, conflicts_with_all = ["seeds", "base"])]
     seed: Option<u64>,
     /// Steps of each run
     #[arg(long, default_value_t = STEPS)]
@@ -32,12 +39,16 @@ struct Cli {
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     let place = Place::new()?;
-    let (first, count) = match cli.seed {
-        Some(seed) => (seed, cli.seeds.unwrap_or(1)),
-        None => (0, cli.seeds.unwrap_or(200)),
+    let seeds = if let Some(seed) = cli.seed {
+        vec![seed]
+    } else {
+        let base = cli.base.unwrap_or_else(seeds::any_base);
+        println!("{} seeds: --seeds {} --base {base}", cli.seeds, cli.seeds);
+        seeds::drawn(base).take(cli.seeds).collect()
     };
-    let mut failed = 0;
-    for seed in first..first + count {
+    let clock = SystemClock::new();
+    let (began, mut failed, count) = (clock.now(), 0, seeds.len());
+    for (at, seed) in seeds.into_iter().enumerate() {
         let options = Options { seed, steps: cli.steps, defect: Defect::None, dir: place.path() };
         let outcome = run(options)?;
         if cli.trace {
@@ -50,13 +61,14 @@ fn main() -> anyhow::Result<ExitCode> {
                 break;
             }
         }
+        if (at + 1) % PROGRESS == 0 {
+            eprintln!("{} of {count}, {failed} failed", at + 1);
+        }
         if cli.seed.is_some() {
             println!("seed {seed}: {} lines, hash {:016x}", outcome.lines.len(), outcome.hash());
         }
     }
-    if failed > 0 {
-        return Ok(ExitCode::FAILURE);
-    }
-    println!("{count} seeds, no violation");
-    Ok(ExitCode::SUCCESS)
+    let each = clock.now().since(began) / u32::try_from(count.max(1))?;
+    println!("{count} seeds, {failed} with a violation, {each:?} each");
+    Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

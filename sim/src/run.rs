@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ebb_engine::sim::Ending;
 
-use crate::chance::Rates;
+use crate::chance::{Rates, StoreRates, Which};
 use crate::client::Client;
 use crate::trace::hash;
 use crate::watcher::Follower;
@@ -111,6 +111,9 @@ async fn drive(world: &Arc<World>, steps: u32) {
         for _ in 0..=world.chance.below(2) {
             acts::act(world, &client);
         }
+        if world.chance.one_in(12) {
+            outage(world);
+        }
         if world.chance.one_in(6) {
             crash(world).await;
         }
@@ -132,7 +135,7 @@ async fn drive(world: &Arc<World>, steps: u32) {
 
 /// No faults but that everything takes its time.
 fn calm() -> Rates {
-    Rates { slow: 300, client_away: 15, ..Rates::default() }
+    Rates { slow: 300, client_away: 15, hang_up: 20, ..Rates::default() }
 }
 
 /// Faults come and go.
@@ -141,18 +144,20 @@ fn weather(world: &World) {
         return;
     }
     let calm = calm();
-    let rates = match world.chance.below(9) {
-        0 => Rates { read: 30, refused: 60, unknown: 60, ..calm },
-        1 => Rates { full: 500, ..calm },
+    let none = StoreRates::default();
+    let failing = StoreRates { read: 30, refused: 60, unknown: 60, ..none };
+    let full = StoreRates { full: 500, ..none };
+    let watches = StoreRates { watch_break: 50, watch_lag: 200, too_old: 300, ..none };
+    let rates = match world.chance.below(13) {
+        0 => Rates { disk: failing, ..calm },
+        1 => Rates { disk: full, ..calm },
         2 => Rates { start: 200, start_unknown: 100, stop: 150, engine: 100, ..calm },
         3 => Rates { event_break: 50, event_lost: 80, list: 300, ..calm },
-        4 => Rates { watch_break: 50, watch_lag: 200, ..calm },
+        4 => Rates { disk: watches, ..calm },
         5 => Rates { pull: 300, slow_pull: 300, ..calm },
         6 => Rates {
-            read: 10,
-            refused: 20,
-            unknown: 20,
-            watch_break: 10,
+            disk: StoreRates { read: 10, refused: 20, unknown: 20, watch_break: 10, ..watches },
+            live: StoreRates { read: 10, refused: 20, unknown: 20, watch_break: 10, ..watches },
             stop: 30,
             engine: 30,
             start_unknown: 20,
@@ -160,14 +165,26 @@ fn weather(world: &World) {
             slow_pull: 50,
             ..calm
         },
+        7 => Rates { live: failing, ..calm },
+        8 => Rates { live: full, ..calm },
+        9 => Rates { live: watches, ..calm },
+        10 => Rates { hang_up: 300, client_away: 200, ..calm },
         _ => calm,
     };
-    if rates.full > 0 {
+    if rates.disk.full > 0 {
         world.trace.log("weather: the disk is full");
     } else {
         world.trace.log(format!("weather: {rates:?}"));
     }
     world.chance.set(rates);
+}
+
+/// A store neither answers nor takes anything for a time.
+fn outage(world: &World) {
+    let store = world.chance.pick(&[Which::Disk, Which::Live]);
+    let time = world.chance.time(Duration::from_mins(1));
+    world.trace.log(format!("fault: {store:?} is away for {time:?}"));
+    world.chance.take_away(store, time);
 }
 
 /// The program of some instance ends.
@@ -197,6 +214,9 @@ async fn pass(world: &Arc<World>) {
     if died {
         world.kill(&format!("at an await point of {:?}", daemon.cut.at()));
     } else if world.chance.one_in(40) {
+        if world.chance.one_in(2) {
+            daemon.cut.after(world.chance.below(200));
+        }
         world.stop().await;
     } else {
         return;

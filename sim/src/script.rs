@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use ebb_engine::sim::Ending;
 use serde_json::{Value as Json, json};
 
-use crate::chance::Rates;
+use crate::chance::{Rates, StoreRates};
 use crate::check;
 use crate::client::{Client, Name, template};
 use crate::run::alone;
@@ -263,9 +263,15 @@ impl Player {
 
     fn fault(&self, what: &str) -> Result<Vec<String>> {
         let none = Rates::default();
+        let full = StoreRates { full: 1000, ..StoreRates::default() };
+        let away = StoreRates { read: 1000, refused: 1000, ..StoreRates::default() };
+        let too_old = StoreRates { watch_break: 1000, too_old: 1000, ..StoreRates::default() };
         self.world.chance.set(match what {
             "none" => none,
-            "disk-full" => Rates { full: 1000, ..none },
+            "disk-full" => Rates { disk: full, ..none },
+            "live-full" => Rates { live: full, ..none },
+            "live-away" => Rates { live: away, ..none },
+            "watches-too-old" => Rates { disk: too_old, live: too_old, ..none },
             "registry-away" => Rates { pull: 1000, ..none },
             "engine-away" => Rates { start: 1000, stop: 1000, engine: 1000, ..none },
             "start-answers-lost" => Rates { start_unknown: 1000, ..none },

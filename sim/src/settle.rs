@@ -7,7 +7,7 @@ use std::time::Duration;
 use ebb_model::key;
 use serde_json::Value as Json;
 
-use crate::chance::Rates;
+use crate::chance::{Rates, Which};
 use crate::check;
 use crate::client::Name;
 use crate::images::SOUND;
@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_secs(20);
 pub(crate) async fn settle(world: &Arc<World>) {
     world.trace.log("no more faults");
     world.chance.set(Rates { slow: 100, ..Rates::default() });
+    for store in [Which::Disk, Which::Live] {
+        world.chance.take_away(store, Duration::ZERO);
+    }
     world.up().await;
     let mut complaints = Vec::new();
     for _ in 0..REST.as_secs() / LOOK.as_secs() {

@@ -1,4 +1,4 @@
-//! The disk: a store in memory that outlives daemons, with the faults of a real one.
+//! The stores in memory, with the faults of real ones. The disk outlives daemons.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -13,13 +13,17 @@ use futures_util::FutureExt;
 use serde_json::Value as Json;
 use tokio::time::Sleep;
 
-use crate::chance::Chance;
+use crate::chance::{Chance, StoreRates, Which};
 use crate::lock;
 use crate::trace::Trace;
+
+/// The latest that a change is told where watches lag.
+const LATE: Duration = Duration::from_mins(2);
 
 /// A store with faults.
 pub(crate) struct SimStore {
     inner: Memory,
+    which: Which,
     chance: Chance,
     trace: Trace,
     commits: AtomicU64,
@@ -37,12 +41,17 @@ impl SimStore {
     /// Around `inner`.
     pub(crate) fn new(
         inner: Memory,
+        which: Which,
         chance: Chance,
         trace: Trace,
         drop_every: Option<u64>,
     ) -> Self {
         let commits = AtomicU64::new(0);
-        Self { inner, chance, trace, commits, parsed: Mutex::default(), drop_every }
+        Self { inner, which, chance, trace, commits, parsed: Mutex::default(), drop_every }
+    }
+
+    fn fault(&self, rate: impl Fn(&StoreRates) -> u32) -> bool {
+        self.chance.store_fault(self.which, rate)
     }
 
     /// What is stored under `key`, past all faults.
@@ -79,7 +88,11 @@ impl SimStore {
         self.peek_all(prefix).iter().filter_map(|record| self.parse(record)).collect()
     }
 
+    /// Of the live store only what failed: the rest is told by what the engine says.
     fn log(&self, commit: &Commit, end: &str) {
+        if self.which == Which::Live && ["done", "CONFLICT"].contains(&end) {
+            return;
+        }
         let writes = commit.writes.iter().map(|write| match write {
             Write::Put { key, .. } => format!("+{key}"),
             Write::Delete { key } => format!("-{key}"),
@@ -90,20 +103,33 @@ impl SimStore {
 
     async fn read(&self) -> Result<(), Error> {
         self.chance.pause().await;
-        if self.chance.fault(|rates| rates.read) {
-            self.trace.log("fault: a read of the store fails");
-            return Err(unavailable("the disk does not answer"));
+        if self.chance.is_away(self.which) || self.fault(|rates| rates.read) {
+            self.trace.log(format!("fault: a read of the store fails: {:?}", self.which));
+            return Err(unavailable("the store does not answer"));
+        }
+        Ok(())
+    }
+
+    /// Whether what happened after `asked` is said to be forgotten, which it is not if nothing did.
+    async fn kept(&self, asked: u64) -> Result<(), Error> {
+        let newest = self.inner.scan("/", None, None, 1).await?.version;
+        if asked < newest && self.fault(|rates| rates.too_old) {
+            self.trace.log(format!("fault: version {asked} is too old: {:?}", self.which));
+            return Err(Error::Compacted { asked, oldest: newest });
         }
         Ok(())
     }
 
     /// Whether the commit is refused before it happens.
     fn refused(&self) -> Result<(), Error> {
-        if self.chance.fault(|rates| rates.full) {
+        if self.chance.is_away(self.which) {
+            return Err(unavailable("the store does not answer"));
+        }
+        if self.fault(|rates| rates.full) {
             return Err(Error::DiskFull("as simulated".to_owned()));
         }
-        if self.chance.fault(|rates| rates.refused) {
-            return Err(unavailable("the disk refuses"));
+        if self.fault(|rates| rates.refused) {
+            return Err(unavailable("the store refuses"));
         }
         Ok(())
     }
@@ -124,7 +150,16 @@ impl Store for SimStore {
         limit: usize,
     ) -> Result<Scan, Error> {
         self.read().await?;
+        if let Some(at) = at {
+            self.kept(at).await?;
+        }
         self.inner.scan(prefix, at, after, limit).await
+    }
+
+    async fn count(&self, prefix: &str, at: u64, after: Option<&str>) -> Result<u64, Error> {
+        self.read().await?;
+        self.kept(at).await?;
+        self.inner.count(prefix, at, after).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<u64, Error> {
@@ -141,7 +176,7 @@ impl Store for SimStore {
             return Ok(version);
         }
         let answer = self.inner.commit(commit).await;
-        let unknown = answer.is_ok() && self.chance.fault(|rates| rates.unknown);
+        let unknown = answer.is_ok() && self.fault(|rates| rates.unknown);
         match &answer {
             Ok(_) if unknown => self.log(&told, "done, and the answer is lost"),
             Ok(_) => self.log(&told, "done"),
@@ -153,15 +188,17 @@ impl Store for SimStore {
 
     async fn watch(&self, prefix: &str, since: u64) -> Result<Watcher, Error> {
         self.read().await?;
+        self.kept(since).await?;
         let inner = self.inner.watch(prefix, since).await?;
-        let (chance, trace) = (self.chance.clone(), self.trace.clone());
-        Ok(Watcher::new(Feed { inner, chance, trace, wait: None, ended_at: None }))
+        let (chance, trace, which) = (self.chance.clone(), self.trace.clone(), self.which);
+        Ok(Watcher::new(Feed { inner, which, chance, trace, wait: None, ended_at: None }))
     }
 }
 
 /// A watch that lags and breaks.
 struct Feed {
     inner: Watcher,
+    which: Which,
     chance: Chance,
     trace: Trace,
     /// Until when the next change is late. Kept here, so that a caller that drops the future again
@@ -183,13 +220,14 @@ impl Source for Feed {
         }
         let before = self.inner.progress();
         let change = self.inner.next_shared().await?;
-        if self.chance.fault(|rates| rates.watch_break) {
-            self.trace.log("fault: a watch breaks");
+        if self.chance.store_fault(self.which, |rates| rates.watch_break) {
+            self.trace.log(format!("fault: a watch breaks: {:?}", self.which));
             self.ended_at = Some(before);
             return Some(Err(Error::Lagged));
         }
-        if self.chance.fault(|rates| rates.watch_lag) {
-            let late = self.chance.time(Duration::from_secs(3));
+        if self.chance.store_fault(self.which, |rates| rates.watch_lag) {
+            let most = if self.chance.one_in(20) { LATE } else { Duration::from_secs(3) };
+            let late = self.chance.time(most);
             self.wait = Some(Box::pin(tokio::time::sleep(late)));
         }
         Some(change)

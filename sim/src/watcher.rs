@@ -115,7 +115,7 @@ impl Follower {
     }
 
     async fn list(&self, daemon: &Daemon) -> Option<u64> {
-        let reply = daemon.call("GET", self.path, &Json::Null).await;
+        let reply = daemon.call("GET", self.path, &Json::Null, None).await;
         if !reply.ok() {
             return None;
         }

@@ -8,20 +8,23 @@ use std::time::Duration;
 use ebb_kit::{Clock, Shutdown, Tasks};
 use ebb_store::memory::Memory;
 use ebb_store::{Options, Retention};
-use futures_util::FutureExt;
 use serde_json::Value as Json;
 
 use crate::acked::Acked;
-use crate::chance::Chance;
+use crate::chance::{Chance, Which};
 use crate::client::Name;
 use crate::clock::SimClock;
 use crate::daemon::{Daemon, Reply};
 use crate::engine::SimEngine;
+use crate::gate;
 use crate::images::Registry;
 use crate::lock;
 use crate::requests::Requests;
 use crate::store::SimStore;
 use crate::trace::Trace;
+
+/// Polls after which a client that does not wait has gone away.
+const HANG_UP: u64 = 25;
 
 /// A deliberate defect, to see that it is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +79,7 @@ impl World {
             Defect::Forgetful(every) => Some(every),
             _ => None,
         };
-        let store = SimStore::new(memory, chance.clone(), trace.clone(), drop_every);
+        let store = SimStore::new(memory, Which::Disk, chance.clone(), trace.clone(), drop_every);
         let engine = SimEngine::new(
             clock.clone(),
             chance.clone(),
@@ -149,8 +152,14 @@ impl World {
         self.trace.log("the daemon is told to stop");
         daemon.close().await;
         daemon.tasks.shutdown().call();
-        let ended = tokio::time::timeout(Duration::from_mins(2), daemon.tasks.join()).await;
-        if ended.is_err() && !daemon.cut.is_dead() {
+        let ended = async {
+            tokio::select! {
+                biased;
+                () = daemon.cut.ended() => {}
+                () = daemon.tasks.join() => {}
+            }
+        };
+        if tokio::time::timeout(Duration::from_mins(2), ended).await.is_err() {
             let what = "the daemon did not stop within 2 minutes".to_owned();
             self.trace.violation("the daemon stops", what);
         }
@@ -192,10 +201,17 @@ impl World {
         self.trace.violation("the daemon starts", "200 tries were not enough".to_owned());
     }
 
+    /// After how many polls of its work a client goes away, if it does.
+    fn hang_up(&self) -> Option<u64> {
+        let goes = self.chance.fault(|rates| rates.hang_up);
+        goes.then(|| self.chance.below(HANG_UP))
+    }
+
     /// Asks the door of the daemon of now.
     pub(crate) async fn call(&self, method: &str, path: &str, body: &Json) -> Reply {
         let Some(daemon) = self.daemon() else { return Reply::default() };
-        let reply = daemon.call(method, path, body).await;
+        let polls = self.hang_up();
+        let reply = daemon.call(method, path, body, polls).await;
         self.trace.log(format!("{method} {path}: {}", reply.brief()));
         self.panics(&daemon);
         // A fault of the platform, whatever was asked. 503 and 507 are answers.
@@ -208,11 +224,9 @@ impl World {
 
     /// The objects of the live store of the daemon of now, past the door.
     pub(crate) fn live(&self, resource: &str) -> Vec<Json> {
-        use ebb_store::Store;
         let Some(daemon) = self.daemon() else { return Vec::new() };
         let prefix = ebb_model::key::all("", resource);
-        let scan = daemon.live.scan(&prefix, None, None, 100_000).now_or_never();
-        let records = scan.and_then(Result::ok).map(|scan| scan.records).unwrap_or_default();
+        let records = daemon.live.peek_all(&prefix);
         let objects = records.iter().filter_map(|r| serde_json::from_slice(&r.value.data).ok());
         objects.collect()
     }
@@ -239,9 +253,12 @@ impl World {
         };
         let (send, receive) = tokio::sync::oneshot::channel();
         let (plane, host) = (daemon.plane.clone(), host.to_owned());
+        let polls = self.hang_up().unwrap_or(u64::MAX);
         daemon.tasks.spawn("gateway-request", async move {
-            // The client may have gone away.
-            let _ = send.send(plane.serve(&host, work).await);
+            if let Some(answer) = gate::for_polls(polls, plane.serve(&host, work)).await {
+                // The client may have gone away.
+                let _ = send.send(answer);
+            }
         });
         receive.await.ok()
     }

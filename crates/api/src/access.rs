@@ -95,7 +95,7 @@ pub(crate) fn rules(principal: Principal, namespace: Option<&str>) -> SubjectRul
             Resource::Open,
             &["/healthz", "/healthz/*", "/livez", "/livez/*", "/readyz", "/readyz/*", "/version"],
         ),
-        (Resource::Discovery, &["/api", "/api/*", "/apis", "/apis/*", "/openapi/*"]),
+        (Resource::Discovery, &["/", "/api", "/api/*", "/apis", "/apis/*", "/openapi/*"]),
     ];
     let may_ask = paths.iter().filter(|(what, _)| authorize(principal, Verb::Get, what).is_ok());
     let non_resource_rules = may_ask.map(|(_, paths)| NonResourceRule {

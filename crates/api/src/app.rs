@@ -14,6 +14,7 @@ use crate::admission::hooks::Hooks;
 use crate::auth::Authenticator;
 use crate::priority::Priority;
 use crate::registry::{Backing, Kind};
+use crate::turns::Turns;
 
 /// The parts that the door stands on.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub(crate) struct App {
     pub(crate) hooks: Hooks,
     /// Creates under way, for the quotas.
     pub(crate) under_way: Arc<UnderWay>,
+    /// Whose turn it is to change an object.
+    pub(crate) turns: Arc<Turns>,
     /// Who is served now and who waits.
     pub(crate) priority: Priority,
     pub(crate) uploads: PathBuf,

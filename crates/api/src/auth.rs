@@ -5,10 +5,13 @@ use std::path::Path;
 
 use ebb_model::{Fault, Kind};
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Error, private};
+
+/// How every header that asks to act as somebody else begins, in lower case.
+const IMPERSONATE: &str = "impersonate-";
 
 /// The admin's bearer token: 32 random bytes as 64 hex digits, in a file of mode 0600.
 #[derive(Clone)]
@@ -66,7 +69,17 @@ impl Authenticator {
     ///
     /// # Errors
     /// `UNAUTHENTICATED` for a header that is not a known token: a wrong token is not anonymous.
+    /// `PERMISSION_DENIED` when somebody else is to be acted as: the answer would be the asker's.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Principal, Fault> {
+        let principal = self.bearer(headers)?;
+        let other = headers.iter().find(|(name, _)| name.as_str().starts_with(IMPERSONATE));
+        match other {
+            Some((_, value)) if principal == Principal::Admin => Err(cannot_act_as(value)),
+            _ => Ok(principal),
+        }
+    }
+
+    fn bearer(&self, headers: &HeaderMap) -> Result<Principal, Fault> {
         let Some(header) = headers.get(AUTHORIZATION) else { return Ok(Principal::Anonymous) };
         let given = header.as_bytes();
         let token = match given.split_at_checked(7) {
@@ -78,6 +91,14 @@ impl Authenticator {
         let differs = hash.iter().zip(&self.admin).fold(0, |acc, (a, b)| acc | (a ^ b));
         if differs == 0 { Ok(Principal::Admin) } else { Err(unauthenticated()) }
     }
+}
+
+fn cannot_act_as(other: &HeaderValue) -> Fault {
+    let other = String::from_utf8_lossy(other.as_bytes());
+    let message = format!(
+        "users {other:?} is forbidden: User \"admin\" cannot impersonate anybody: there is one user"
+    );
+    Fault::new("PERMISSION_DENIED", Kind::Denied, message)
 }
 
 fn unauthenticated() -> Fault {
@@ -161,8 +182,9 @@ pub enum Resource<'a> {
     },
 }
 
-/// Whether `principal` may do `verb` to `resource`. Asked once for every request, before anything
-/// of it is done. The admin may do everything; everybody else only what is open.
+/// Whether `principal` may do `verb` to `resource`. Asked for every request before anything of it
+/// is done, and again when a change turns out to be a creation. The admin may do everything;
+/// everybody else only what is open.
 ///
 /// # Errors
 /// `UNAUTHENTICATED` for an anonymous principal.
@@ -199,6 +221,22 @@ mod tests {
         }
         assert_eq!(auth.authenticate(&HeaderMap::new()).unwrap(), Principal::Anonymous);
         assert!(!format!("{token:?}").contains(token.reveal()));
+    }
+
+    #[test]
+    fn nobody_acts_as_somebody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = Token::load_or_create(&dir.path().join("admin.token")).unwrap();
+        let auth = Authenticator::new(&token);
+        for header in ["Impersonate-User", "impersonate-group", "Impersonate-Extra-scopes"] {
+            let mut asked = headers(&format!("Bearer {}", token.reveal()));
+            asked.insert(http::HeaderName::try_from(header).unwrap(), "bob".parse().unwrap());
+            let refused = auth.authenticate(&asked).unwrap_err();
+            assert_eq!((refused.code.as_str(), refused.kind), ("PERMISSION_DENIED", Kind::Denied));
+            assert!(refused.message.contains("\"bob\""), "{}", refused.message);
+            asked.remove(AUTHORIZATION);
+            assert_eq!(auth.authenticate(&asked).unwrap(), Principal::Anonymous);
+        }
     }
 
     #[test]

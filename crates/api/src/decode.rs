@@ -88,6 +88,24 @@ fn wrong_type(error: &str) -> &'static str {
 /// # Errors
 /// 400 naming the field whose value has the wrong type.
 pub(crate) fn typed<T: DeserializeOwned + Serialize>(value: Value) -> Result<Decoded, Failure> {
+    read::<T>(value, |error| error)
+}
+
+/// The same of what is secret: what is wrong with a value is said without the value, as clients
+/// put what they are told into logs and conditions.
+///
+/// # Errors
+/// As [`typed`].
+pub(crate) fn typed_secret<T: DeserializeOwned + Serialize>(
+    value: Value,
+) -> Result<Decoded, Failure> {
+    read::<T>(value, |error| without_value(&error))
+}
+
+fn read<T: DeserializeOwned + Serialize>(
+    value: Value,
+    say: fn(String) -> String,
+) -> Result<Decoded, Failure> {
     let mut unknown = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
@@ -98,16 +116,31 @@ pub(crate) fn typed<T: DeserializeOwned + Serialize>(value: Value) -> Result<Dec
     });
     let decoded = decoded.map_err(|error| {
         let path = track.path().to_string();
-        let error = match error.to_string() {
-            // The reader of base64 says what is wrong and not what it is about.
-            text if text.starts_with("Invalid ") => format!("it is not base64: {text}"),
-            text => text,
-        };
-        let fault = Fault::new(wrong_type(&error), Kind::Invalid, error.clone()).at(path.clone());
+        let error = error.to_string();
+        let code = wrong_type(&error);
+        let error = not_base64(&error).unwrap_or_else(|| say(error));
+        let fault = Fault::new(code, Kind::Invalid, error.clone()).at(path.clone());
         Failure::bad_body(format!("the value of {path} cannot be read: {error}"), vec![fault])
     })?;
     let object = serde_json::to_value(decoded).map_err(|e| Failure::internal(e.to_string()))?;
     Ok(Decoded { object, unknown })
+}
+
+/// The reader of base64 says what is wrong and not what it is about, and cites what may be meant to
+/// be secret: where it is wrong has to do.
+fn not_base64(error: &str) -> Option<String> {
+    let why = error.strip_prefix("Invalid ")?.trim_end_matches('.');
+    let place = why.rsplit_once(", ").map_or("", |(_, offset)| offset);
+    Some(format!("it is not base64: wrong {}", if place.is_empty() { why } else { place }))
+}
+
+/// `invalid type: integer, expected a string` of the same with the integer.
+fn without_value(error: &str) -> String {
+    let Some((given, expected)) = error.rsplit_once(", expected ") else {
+        return "it has the wrong form".to_owned();
+    };
+    let word = given.split(['`', '"']).next().unwrap_or_default();
+    format!("{}, expected {expected}", word.trim_end())
 }
 
 /// A path as Kubernetes writes it: `spec.containers[0].image`.

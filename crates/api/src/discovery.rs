@@ -1,5 +1,7 @@
 //! Documents by which clients learn what is served.
 
+use std::collections::BTreeSet;
+
 use http::header::ACCEPT;
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ use crate::document::{Document, FRESH};
 use crate::images;
 use crate::openapi;
 use crate::registry::{self, KINDS, Kind};
-use crate::route::Discovery;
+use crate::route::{self, Discovery};
 
 /// The version of the Kubernetes API that this door is shaped after, as clients check it.
 const KUBERNETES: (&str, &str) = ("1", "32");
@@ -72,6 +74,10 @@ pub(crate) fn answer(document: &Discovery, headers: &HeaderMap, query: &Query) -
         Form::Aggregated(version) => Some(aggregate(core, version).answer(headers, FRESH)),
     };
     let value = match document {
+        Discovery::Index => {
+            let paths: BTreeSet<_> = route::documents().into_iter().map(|doc| doc.path).collect();
+            json!({ "paths": paths })
+        }
         Discovery::Core => {
             if let Some(response) = aggregated(true) {
                 return response;

@@ -14,7 +14,7 @@ use crate::context::{self, Context, Query, Target, View};
 use crate::registry::Subresource;
 use crate::route::{self, Route};
 use crate::status::Failure;
-use crate::{accept, discovery, explain, gzip, health, images, log, verbs};
+use crate::{accept, discovery, explain, gzip, health, images, log, panics, verbs};
 
 /// Answers a request. Never fails: a failure is an answer too.
 pub(crate) async fn handle(app: Arc<App>, request: Request<Sent>) -> Response<Body> {
@@ -26,11 +26,12 @@ pub(crate) async fn handle(app: Arc<App>, request: Request<Sent>) -> Response<Bo
     let coding = parts.headers.get_all(ACCEPT_ENCODING).iter().cloned();
     let coding = coding.map(|value| (ACCEPT_ENCODING, value)).collect();
     let language = accept::language(&parts.headers);
-    let answer = serve(app, id.clone(), parts, body).await;
-    let mut answer = answer.unwrap_or_else(Failure::into_response);
-    if language == Language::Yaml {
-        answer = accept::yaml(answer).await;
-    }
+    let answer = panics::caught(&id, async {
+        let answer = serve(app, id.clone(), parts, body).await;
+        let answer = answer.unwrap_or_else(Failure::into_response);
+        if language == Language::Yaml { accept::yaml(answer).await } else { answer }
+    })
+    .await;
     let mut response = gzip::answer(&coding, answer);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("audit-id", id);

@@ -19,12 +19,13 @@
 //!
 //! **How it works.** A connection is accepted and decrypted by `server`; a request goes through
 //! `dispatch`, always in the same order: `route` turns method and path into a typed `Route`,
-//! `auth` turns the header into a principal, `authorize` is asked once, here and nowhere else,
-//! `priority` gives it a seat or lets it wait, and only then one function of `verbs` runs. Lists and
-//! watches copy stored bytes (`raw`) and are sent as they are read. Bodies are JSON, YAML or, for
-//! Kubernetes' own kinds, protobuf (`protobuf`). Writes pass the pipeline of [`admission`]: decode
-//! strictly (`decode`), default, validate, then the policies and quotas that the platform hooked
-//! in. Then the write is attributed to its field manager (`apply` is the algorithm,
+//! `auth` turns the header into a principal, `authorize` is asked about it, `priority` gives it a
+//! seat or lets it wait, and only then one function of `verbs` runs. A change that turns out to make
+//! its object is asked about once more, as a creation. A panic is caught and answered (`panics`).
+//! Lists and watches copy stored bytes (`raw`) and are sent as they are read. Bodies are JSON, YAML
+//! or, for Kubernetes' own kinds, protobuf (`protobuf`). Writes pass the pipeline of [`admission`]:
+//! decode strictly (`decode`), default, validate, then the policies and quotas that the platform
+//! hooked in. Then the write is attributed to its field manager (`apply` is the algorithm,
 //! `verbs::writer` brings it the objects), and one store commit with the preconditions that make
 //! it safe ends it. A write that changes nothing commits nothing.
 //!
@@ -62,6 +63,7 @@ mod log;
 mod meta;
 mod openapi;
 mod owners;
+mod panics;
 mod patch;
 mod platform;
 mod priority;
@@ -77,6 +79,7 @@ mod status;
 mod storage;
 mod table;
 pub mod tls;
+mod turns;
 mod verbs;
 
 pub use app::Deps;

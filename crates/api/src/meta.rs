@@ -52,7 +52,7 @@ pub(crate) fn new_uid() -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// The name of a new object: as given, or made from `generateName`.
+/// The name of a new object: as given, or made from `generateName`. Its namespace is that of the path.
 ///
 /// # Errors
 /// 422 when there is neither; 400 when the object names another place than the path.
@@ -76,14 +76,10 @@ pub(crate) fn place(
                 ),
             ));
         }
-        (Some(given), None) => {
-            return Err(Failure::bad_request(
-                "NAMESPACE_MISMATCH",
-                format!("{} has no namespace, and {given:?} was given", kind.kind),
-            ));
-        }
         (_, Some(path)) => drop(metadata.insert("namespace".to_owned(), json!(path))),
-        (None, None) => {}
+        // As in Kubernetes, a namespace that there cannot be says nothing: tools put one into
+        // everything.
+        (_, None) => drop(metadata.remove("namespace")),
     }
     let own = given(metadata, "name");
     if let (Some(own), Some(path)) = (&own, name)
@@ -290,5 +286,17 @@ mod tests {
         assert_eq!(uid.as_bytes()[14], b'4');
         assert!(b"89ab".contains(&uid.as_bytes()[19]), "{uid}");
         assert_ne!(uid, new_uid());
+    }
+
+    #[test]
+    fn a_namespace_is_taken_from_the_path() {
+        let place = |kind, namespace: Option<&str>| {
+            let mut object = json!({"metadata": {"name": "x", "namespace": "other"}});
+            let placed = place(kind, &mut object, namespace, None);
+            placed.map(|_| object["metadata"]["namespace"].clone()).map_err(|f| f.status.as_u16())
+        };
+        assert_eq!(place(&crate::kinds::namespace::KIND, None), Ok(Value::Null));
+        assert_eq!(place(&crate::kinds::configmap::KIND, Some("other")), Ok(json!("other")));
+        assert_eq!(place(&crate::kinds::configmap::KIND, Some("default")), Err(400));
     }
 }

@@ -1,5 +1,7 @@
 //! What the door needs from the controllers. Implemented by an adapter over control's handle.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use ebb_model::scaling::{ColdStartRecord, DecisionRecord};
 use ebb_model::{Fault, InstanceId};
@@ -11,8 +13,16 @@ pub trait Platform: Send + Sync {
     /// The last decisions and cold requests of a Service; none when it is not known.
     async fn explain(&self, namespace: &str, service: &str) -> Option<Explanation>;
 
-    /// Stops the instance that a Pod shows. Answers when the stop is under way or done.
-    async fn stop_pod(&self, namespace: &str, pod: &str) -> Result<(), Fault>;
+    /// Stops the instance that a Pod shows, if the Pod still has this `uid`. With a `period` it is
+    /// ended after that time at the latest; without one as its revision says. Answers when the
+    /// stop is under way or done.
+    async fn stop_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: Option<&str>,
+        period: Option<Duration>,
+    ) -> Result<(), Fault>;
 
     /// The instance that a Pod shows and the name of its container; none when it is not known.
     async fn instance_of_pod(&self, namespace: &str, pod: &str) -> Option<(InstanceId, String)>;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::admission::Lookup;
 use crate::auth::{Principal, Verb};
 use crate::decode::{self, Decoded};
 use crate::kinds;
@@ -73,6 +74,8 @@ pub(crate) struct Kind {
     pub(crate) default: fn(&mut Value),
     /// What is wrong with a new object, given the old one when it is an update.
     pub(crate) validate: fn(&Value, Option<&Value>) -> Vec<Fault>,
+    /// What else must be looked up to judge it; none for most.
+    pub(crate) lookup: Option<Lookup>,
 }
 
 /// Fills the status of an object that is answered and not stored, for whoever asks.

@@ -26,12 +26,16 @@ pub(crate) enum Route {
     Explain { target: Target },
 }
 
+/// Bytes of the longest name of anything (RFC 1123 subdomain).
+const MAX_NAME: usize = 253;
 /// Where Kubernetes has the definitions of kinds that were added to it.
 const CUSTOM_KINDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// A document that describes the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Discovery {
+    /// `/`: the paths of everything that is no object.
+    Index,
     /// `/api`: versions of the core group.
     Core,
     /// `/apis`: every other group.
@@ -66,6 +70,11 @@ impl Route {
     }
 }
 
+/// What is written when the object of `target` is made, for `authorize`.
+pub(crate) fn made(target: &Target) -> Resource<'_> {
+    object(target, target.resource())
+}
+
 fn object(target: &Target, resource: String) -> Resource<'_> {
     Resource::Object {
         group: target.kind.group,
@@ -88,21 +97,7 @@ pub struct RouteInfo {
 
 /// Every route of the door.
 pub fn routes() -> Vec<RouteInfo> {
-    let get = |path: &str, open| RouteInfo { method: Method::GET, path: path.to_owned(), open };
-    let mut all = vec![get("/version", true)];
-    for path in health::PATHS {
-        all.extend([get(&format!("/{path}"), true), get(&format!("/{path}/ping"), true)]);
-    }
-    let documents = ["/api", "/apis", CUSTOM_KINDS, "/openapi/v2", "/openapi/v3"];
-    all.extend(documents.map(|path| get(path, false)));
-    for (group, version) in registry::group_versions() {
-        let root = root(group, version);
-        all.push(get(&root, false));
-        all.push(get(&format!("/openapi/v3{root}"), false));
-        if !group.is_empty() {
-            all.push(get(&format!("/apis/{group}"), false));
-        }
-    }
+    let mut all = documents();
     all.extend(KINDS.iter().flat_map(|kind| kind_routes(kind)));
     all.push(get("/apis/ebb.dev/v1/namespaces/{namespace}/services/{name}/explain", false));
     for (method, path) in [
@@ -111,6 +106,29 @@ pub fn routes() -> Vec<RouteInfo> {
         (Method::POST, "/apis/ebb.dev/v1/images/load"),
     ] {
         all.push(RouteInfo { method, path: path.to_owned(), open: false });
+    }
+    all
+}
+
+fn get(path: &str, open: bool) -> RouteInfo {
+    RouteInfo { method: Method::GET, path: path.to_owned(), open }
+}
+
+/// The routes that are no objects.
+pub(crate) fn documents() -> Vec<RouteInfo> {
+    let mut all = vec![get("/version", true)];
+    for path in health::PATHS {
+        all.extend([get(&format!("/{path}"), true), get(&format!("/{path}/ping"), true)]);
+    }
+    let documents = ["/", "/api", "/apis", CUSTOM_KINDS, "/openapi/v2", "/openapi/v3"];
+    all.extend(documents.map(|path| get(path, false)));
+    for (group, version) in registry::group_versions() {
+        let root = root(group, version);
+        all.push(get(&root, false));
+        all.push(get(&format!("/openapi/v3{root}"), false));
+        if !group.is_empty() {
+            all.push(get(&format!("/apis/{group}"), false));
+        }
     }
     all
 }
@@ -208,6 +226,7 @@ fn discovery(parts: &[&str]) -> Option<Discovery> {
         registry::group_versions().into_iter().find(|(g, v)| *g == group && *v == version)
     };
     Some(match parts {
+        [""] => Discovery::Index,
         ["api"] => Discovery::Core,
         ["apis"] => Discovery::Groups,
         ["openapi", "v2"] => Discovery::OpenApiV2,
@@ -286,7 +305,7 @@ fn objects(
     let subresource = match subresource {
         None => None,
         Some(text) => match kind.subresources.iter().find(|known| known.as_str() == text) {
-            None => return Ok(None),
+            None => return not_served(kind, text),
             known => known.copied(),
         },
     };
@@ -301,6 +320,20 @@ fn objects(
         None => verb(method, &target, everywhere, query)?,
     };
     Ok(Some(Route::Objects { verb, target }))
+}
+
+/// A part that `kind` does not have here. What Kubernetes has there and people will try is refused
+/// with a sentence that says so.
+///
+/// # Errors
+/// 405 for it.
+fn not_served(kind: &Kind, part: &str) -> Result<Option<Route>, Failure> {
+    let known = ["attach", "exec", "portforward", "proxy", "ephemeralcontainers", "eviction"];
+    if kind.plural != "pods" || !known.contains(&part) {
+        return Ok(None);
+    }
+    let message = format!("pods/{part} is not supported: of a pod's parts, only its log is served");
+    Err(Failure::method_not_allowed("", message))
 }
 
 /// Whether `namespaces/<name>/<sub>` means a part of the Namespace itself.
@@ -376,10 +409,13 @@ fn checked(text: &str, what: &str) -> Result<String, Failure> {
     Ok(text.to_owned())
 }
 
-/// A name that an object can have. What has a name that none can have is not there: clients ask
-/// before they create, and creating says what is wrong with the name.
+/// A name as far as it can be one part of a path. What has a name that none can have is not there:
+/// clients ask before they create, and creating, by applying too, says what is wrong with the name.
 fn existing(kind: &Kind, text: &str) -> Result<String, Failure> {
-    checked(text, "name").map_err(|_| Failure::not_found(kind, text))
+    let part = !text.bytes().all(|byte| byte == b'.')
+        && text.len() <= MAX_NAME
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'%'));
+    if part { Ok(text.to_owned()) } else { Err(Failure::not_found(kind, text)) }
 }
 
 #[cfg(test)]
@@ -405,12 +441,12 @@ mod tests {
     #[test]
     fn what_is_not_there_is_404_and_405() {
         for (method, path, want) in [
-            ("GET", "/", 404),
             ("GET", "/api/v2", 404),
             ("GET", "/apis//v1", 404),
             ("GET", "/apis/nope/v1/things", 404),
             ("GET", "/api/v1/pods/p", 404),
-            ("GET", "/api/v1/namespaces/n/pods/p/exec", 404),
+            ("GET", "/api/v1/namespaces/n/pods/p/exec", 405),
+            ("GET", "/api/v1/namespaces/n/pods/p/binding", 404),
             ("GET", "/api/v1/namespaces/n/nodes", 404),
             ("POST", "/api/v1/namespaces/n/pods", 405),
             ("POST", "/api/v1/secrets", 405),
@@ -421,9 +457,13 @@ mod tests {
             ("GET", "/api/v1/namespaces/n/secrets/a%2Fb", 404),
             ("GET", "/api/v1/namespaces/n/secrets/a%00", 404),
             ("GET", "/api/v1/namespaces/N/secrets/a", 400),
+            ("PATCH", "/api/v1/namespaces/n/secrets/%2e", 404),
+            ("PATCH", "/api/v1/namespaces/n/secrets/a%25", 404),
         ] {
             assert_eq!(ask(method, path, "").unwrap_err(), want, "{method} {path}");
         }
+        // Whether it can be a name is said by whoever would make it.
+        assert!(ask("PATCH", "/api/v1/namespaces/n/secrets/Bad_Name", "").is_ok());
         let watch = ask("GET", "/api/v1/pods", "watch=1").unwrap();
         assert_eq!(watch.access().0, Verb::Watch);
     }

@@ -100,6 +100,7 @@ impl Api {
             auth: self.auth.clone(),
             hooks: self.deps.hooks.clone().with(&self.config),
             under_way: Arc::default(),
+            turns: Arc::default(),
             priority: Priority::new(&self.config, &self.deps.clock),
             uploads,
             max_body_bytes: self.config.max_body_bytes,

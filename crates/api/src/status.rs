@@ -13,6 +13,8 @@ use crate::registry::Kind;
 
 /// Seconds that a client should wait before it repeats a request that met a passing failure.
 const RETRY_AFTER_SECONDS: u32 = 1;
+/// Where the rest is said of a failure that clients can do nothing about.
+const SEE_LOG: &str = "the log of the platform says why";
 /// Causes that one answer names at most: one body can be wrong a million times.
 const MAX_CAUSES: usize = 100;
 
@@ -368,6 +370,16 @@ impl From<ebb_store::Error> for Failure {
         match error {
             ebb_store::Error::FutureVersion { asked, newest } => {
                 Self::version_too_large(asked, newest)
+            }
+            // What the machine says about it, such as paths and words of the database, is for
+            // whoever runs the platform.
+            ebb_store::Error::Unavailable(why) => {
+                tracing::warn!(why, "the store is not available");
+                Fault::from(ebb_store::Error::Unavailable(SEE_LOG.to_owned())).into()
+            }
+            ebb_store::Error::DiskFull(why) => {
+                tracing::warn!(why, "no space is left for the database");
+                Fault::from(ebb_store::Error::DiskFull(SEE_LOG.to_owned())).into()
             }
             error => Fault::from(error).into(),
         }

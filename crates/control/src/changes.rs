@@ -8,6 +8,7 @@ use ebb_store::{Store, WatchEvent};
 
 use crate::error::Error;
 use crate::shared::Shared;
+use crate::watch::ended_early;
 use crate::{garbage, generic, namespaces, resync};
 
 /// Records per page when everything is read.
@@ -21,11 +22,8 @@ const START: Duration = Duration::from_secs(20);
 pub(crate) async fn follow_durable(shared: Arc<Shared>) {
     let mut tries = 0;
     loop {
-        match durable(&shared, &mut tries).await {
-            // The store ended the watch: it is being closed, or will be back.
-            Ok(()) => tokio::time::sleep(shared.wait(tries)).await,
-            Err(error) => shared.pause(&error, &mut tries).await,
-        }
+        let ended = durable(&shared, &mut tries).await.err();
+        shared.pause(&ended.unwrap_or_else(ended_early), &mut tries).await;
     }
 }
 
@@ -40,9 +38,9 @@ async fn durable(shared: &Shared, tries: &mut u32) -> Result<(), Error> {
         shared.namespaces.queue.add(name);
     }
     let mut watcher = shared.store.watch("/", since).await?;
-    *tries = 0;
     while let Some(event) = watcher.next().await {
         let event = event?;
+        *tries = 0;
         shared.garbage.reached(event.version());
         match event {
             WatchEvent::Put { record, .. } => {
@@ -84,18 +82,18 @@ async fn read_all(shared: &Shared) -> Result<u64, Error> {
 pub(crate) async fn follow_live(shared: Arc<Shared>) {
     let mut tries = 0;
     loop {
-        match live(&shared, &*shared.live).await {
-            Ok(()) => tokio::time::sleep(shared.wait(tries)).await,
-            Err(error) => shared.pause(&error, &mut tries).await,
-        }
+        let ended = live(&shared, &*shared.live, &mut tries).await.err();
+        shared.pause(&ended.unwrap_or_else(ended_early), &mut tries).await;
     }
 }
 
-async fn live(shared: &Shared, live: &dyn Store) -> Result<(), Error> {
+async fn live(shared: &Shared, live: &dyn Store, tries: &mut u32) -> Result<(), Error> {
     let since = live.scan("/", None, None, 1).await?.version;
     let mut watcher = live.watch("/", since).await?;
     while let Some(event) = watcher.next().await {
-        if let WatchEvent::Delete { previous, .. } = event? {
+        let event = event?;
+        *tries = 0;
+        if let WatchEvent::Delete { previous, .. } = event {
             shared.garbage.remove(&previous);
         }
     }

@@ -1,6 +1,6 @@
 //! The part itself: its workers, its start and its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ebb_engine::{Engine, Events};
@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::events::expiry;
 use crate::fleet::effects::{keep_stopping, perform};
 use crate::handle::Handle;
+use crate::keys::ServiceKey;
 use crate::shared::Shared;
 use crate::{DataPlane, changes, nodes, reconcile, resync, revision, watch};
 
@@ -21,6 +22,8 @@ use crate::{DataPlane, changes, nodes, reconcile, resync, revision, watch};
 const WORKERS: usize = 16;
 /// Objects that garbage collection looks at, and namespaces that are emptied, at the same time.
 const COLLECTORS: usize = 4;
+/// Conflicts in a row after which the start does not wait for a name any more.
+const CONFLICTS: u32 = 5;
 /// Time beyond its grace that an instance gets to be gone at shutdown.
 const SLACK: Duration = Duration::from_secs(5);
 
@@ -108,7 +111,8 @@ fn everything(shared: &Arc<Shared>) {
     spawn(shared, "control-event-expiry", expiry::run(shared.clone()));
 }
 
-/// Reconciles every name once.
+/// Reconciles every name once, several at a time: reading is waiting, and decoding is work for
+/// every processor.
 async fn first_pass(shared: &Arc<Shared>) -> u64 {
     let mut tries = 0;
     let (names, since) = loop {
@@ -117,19 +121,42 @@ async fn first_pass(shared: &Arc<Shared>) -> u64 {
             Err(error) => shared.pause(&error, &mut tries).await,
         }
     };
-    for name in names {
-        let mut tries = 0;
-        while let Err(error) = Box::pin(reconcile::name(shared, &name)).await {
-            if matches!(error, Error::Corrupt { .. }) {
-                tracing::error!(%name, %error, "left as it is");
-                break;
+    let left = Arc::new(Mutex::new(names));
+    let (at_work, mut all_done) = tokio::sync::mpsc::channel::<()>(1);
+    for _ in 0..WORKERS {
+        let (shared_, left, at_work) = (shared.clone(), left.clone(), at_work.clone());
+        let next = move || left.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
+        spawn(shared, "control-first-look", async move {
+            while let Some(name) = next() {
+                first_look(&shared_, name).await;
             }
-            shared.pause(&error, &mut tries).await;
-        }
-        let wait = resync::next(&name.to_string());
-        shared.services.add_after(name, wait);
+            drop(at_work);
+        });
     }
+    drop(at_work);
+    // Nothing is ever sent: it ends when the last of them has dropped its end.
+    all_done.recv().await;
     since
+}
+
+/// Reconciles a name until that works. One that meets nothing but conflicts, as where an object
+/// that cannot be read is in the way, is left to the workers: no start may wait for ever for it.
+async fn first_look(shared: &Arc<Shared>, name: ServiceKey) {
+    let mut tries = 0;
+    let mut wait = resync::next(&name.to_string());
+    while let Err(error) = Box::pin(reconcile::name(shared, &name)).await {
+        if matches!(error, Error::Corrupt { .. }) {
+            tracing::error!(%name, %error, "left as it is");
+            break;
+        }
+        if error.is_conflict() && tries >= CONFLICTS {
+            tracing::error!(%name, %error, "not reconciled yet");
+            wait = Duration::ZERO;
+            break;
+        }
+        shared.pause(&error, &mut tries).await;
+    }
+    shared.services.add_after(name, wait);
 }
 
 fn spawn(shared: &Shared, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {

@@ -23,7 +23,11 @@ impl Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let transient = matches!(fault.kind, Kind::Unavailable | Kind::Exhausted | Kind::Timeout);
+        // A failure of our own says nothing about what was to be started: it may pass.
+        let transient = matches!(
+            fault.kind,
+            Kind::Unavailable | Kind::Exhausted | Kind::Timeout | Kind::Internal
+        );
         let message = match fault.hint {
             Some(hint) => format!("{}; {hint}", fault.message),
             None => fault.message,
@@ -46,6 +50,8 @@ pub(crate) fn of_exit(record: &ExitRecord, was_ready: bool, container: &Containe
         );
         return Failure::new("OOM_KILLED", message);
     }
+    // Its end was not seen, as where the machine lost it: that is nothing the program did.
+    let transient = record.code.is_none() && record.signal.is_none();
     let how = match (record.code, record.signal) {
         (Some(code), _) => format!("with code {code}"),
         (None, Some(signal)) => format!("by signal {signal}"),
@@ -53,7 +59,8 @@ pub(crate) fn of_exit(record: &ExitRecord, was_ready: bool, container: &Containe
     };
     let program = container.argv.first().map(String::as_str).unwrap_or_default();
     if was_ready {
-        return Failure::new("INSTANCE_EXITED", format!("the program {program} ended {how}"));
+        let message = format!("the program {program} ended {how}");
+        return Failure { transient, ..Failure::new("INSTANCE_EXITED", message) };
     }
     let port = container.port.map(|port| format!(" before it listened on port {port}"));
     let message = format!(
@@ -61,7 +68,7 @@ pub(crate) fn of_exit(record: &ExitRecord, was_ready: bool, container: &Containe
          $PORT",
         port.unwrap_or_default()
     );
-    Failure::new("EXITED_EARLY", message)
+    Failure { transient, ..Failure::new("EXITED_EARLY", message) }
 }
 
 /// The end of the application's output, made safe to show: one line, no control characters.
@@ -119,6 +126,7 @@ mod tests {
         ] {
             let failure = of_exit(&record, was_ready, &container());
             assert_eq!(failure.code, code, "{record:?}");
+            assert_eq!(failure.transient, record == exit(), "only an end that nobody saw");
             assert!(failure.message.contains(part), "{}", failure.message);
         }
     }

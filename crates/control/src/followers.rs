@@ -19,6 +19,12 @@ struct Inner {
 }
 
 impl Followers {
+    /// The route names these objects too.
+    pub(crate) fn add(&self, route: &ServiceKey, objects: &BTreeSet<String>) {
+        let before = self.lock().named.get(route).cloned().unwrap_or_default();
+        self.set(route, &before | objects);
+    }
+
     /// The route names these objects, and no others. To be told before the objects are read, so
     /// that no change of them is missed.
     pub(crate) fn set(&self, route: &ServiceKey, objects: BTreeSet<String>) {

@@ -1,6 +1,7 @@
 //! The only way into control.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ebb_model::routing::ColdRequest;
 use ebb_model::{Fault, InstanceId, Kind, RevisionKey};
@@ -41,19 +42,28 @@ impl Handle {
 
     /// Takes the instance behind a pod out of service: no new requests, then its running ones
     /// finish, then it is stopped, then the Pod object goes. Answers when that has begun; whether
-    /// it is replaced is decided as always.
+    /// it is replaced is decided as always. With a `uid`, only the Pod with that identity. With a
+    /// `period`, all of it is over after that time, if not sooner; with none at all the Pod object
+    /// goes at once, and the instance is killed.
     ///
     /// # Errors
     /// `POD_NOT_FOUND`.
     #[allow(clippy::unused_async)] // part of the agreed interface: stopping may come to wait
-    pub async fn stop_pod(&self, namespace: &str, pod: &str) -> Result<(), Fault> {
-        let Some(found) = self.shared.pods.find(namespace, pod) else {
+    pub async fn stop_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: Option<&str>,
+        period: Option<Duration>,
+    ) -> Result<(), Fault> {
+        let found = self.shared.pods.find(namespace, pod);
+        let Some(found) = found.filter(|found| uid.is_none_or(|uid| uid == found.uid)) else {
             let message = format!("there is no pod {pod:?} in namespace {namespace:?}");
             return Err(Fault::new("POD_NOT_FOUND", Kind::NotFound, message));
         };
-        self.shared.pods.delete(&found.id);
+        self.shared.pods.delete(&found.id, period);
         if !found.ended
-            && let Some(outstanding) = self.shared.fleet.stop_one(&found.id)
+            && let Some(outstanding) = self.shared.fleet.stop_one(&found.id, period)
         {
             perform(&self.shared, outstanding);
         }

@@ -6,8 +6,7 @@ use ebb_model::engine::{ContainerSpec, InstanceSpec, RestartPolicy};
 use ebb_model::image::{ImageConfig, RootFsLayout};
 use ebb_model::k8s::api::core::v1::Container;
 use ebb_model::knative::{LABEL_CONFIGURATION, LABEL_SERVICE, Revision};
-use ebb_model::quantity::{parse_bytes, parse_cpu_milli};
-use ebb_model::{Fault, Kind};
+use ebb_model::{Fault, Kind, reserve};
 
 use crate::env::{self, Env, Sources};
 use crate::policy;
@@ -16,9 +15,6 @@ use crate::policy;
 pub(crate) const CONTAINER: &str = "user-container";
 /// Port when neither the manifest nor the image says one.
 const PORT: u16 = 8080;
-/// Limits when the manifest says none: one processor and 512 MiB.
-const CPU_MILLI: u64 = 1000;
-const MEMORY_BYTES: u64 = 512 << 20;
 
 /// Everything that an instance of the revision is made from.
 pub(crate) struct Parts<'a> {
@@ -155,26 +151,21 @@ fn user(container: &Container, image: &ImageConfig) -> String {
     }
 }
 
-/// Limits by resource name. Where only a request is said and it is larger than the default, it is
-/// the limit.
+/// Limits by resource name.
 fn limits(container: &Container) -> Result<BTreeMap<String, u64>, Fault> {
-    let mut limits =
-        BTreeMap::from([("cpu".to_owned(), CPU_MILLI), ("memory".to_owned(), MEMORY_BYTES)]);
-    let Some(resources) = &container.resources else { return Ok(limits) };
-    for (name, quantity) in resources.requests.iter().flatten() {
-        let amount = amount(name, &quantity.0)?;
-        if let Some(limit) = limits.get_mut(name) {
-            *limit = amount.max(*limit);
-        }
-    }
-    for (name, quantity) in resources.limits.iter().flatten() {
-        limits.insert(name.clone(), amount(name, &quantity.0)?);
-    }
-    Ok(limits)
-}
-
-fn amount(name: &str, quantity: &str) -> Result<u64, Fault> {
-    if name == "cpu" { parse_cpu_milli(quantity) } else { parse_bytes(quantity) }
+    let resources = container.resources.as_ref();
+    let [cpu, memory] = ["cpu", "memory"].map(|name| {
+        let [request, limit] = [
+            resources.and_then(|r| r.requests.as_ref()),
+            resources.and_then(|r| r.limits.as_ref()),
+        ]
+        .map(|amounts| amounts.and_then(|amounts| amounts.get(name)).map(|q| q.0.as_str()));
+        (request, limit)
+    });
+    Ok(BTreeMap::from([
+        ("cpu".to_owned(), reserve::cpu_milli(cpu.0, cpu.1)?),
+        ("memory".to_owned(), reserve::memory_bytes(memory.0, memory.1)?),
+    ]))
 }
 
 #[cfg(test)]

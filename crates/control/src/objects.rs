@@ -57,13 +57,22 @@ pub(crate) async fn list<T: DeserializeOwned>(
     store: &dyn Store,
     prefix: &str,
 ) -> Result<Vec<Stored<T>>, Error> {
+    list_those(store, prefix, |_| true).await
+}
+
+/// As [`list`], of those only whose stored bytes are `wanted`.
+pub(crate) async fn list_those<T: DeserializeOwned>(
+    store: &dyn Store,
+    prefix: &str,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<Vec<Stored<T>>, Error> {
     let mut objects = Vec::new();
     let (mut at, mut after): (Option<u64>, Option<String>) = (None, None);
     loop {
         let page = store.scan(prefix, at, after.as_deref(), PAGE).await?;
         at = Some(page.version);
         after = page.records.last().map(|record| record.key.clone());
-        for record in page.records {
+        for record in page.records.into_iter().filter(|record| wanted(&record.value.data)) {
             match decode(&record.key, &record.value.data) {
                 Ok(object) => objects.push(Stored { object, version: record.version }),
                 Err(error) => tracing::error!(%error, "left out"),

@@ -55,6 +55,15 @@ pub(crate) struct View {
     ended: Option<Ended>,
     /// Its object goes as soon as the instance has ended: somebody deleted it.
     deleted: bool,
+    /// The time that whoever deleted it gave it. With none at all its object is gone already.
+    period: Option<Duration>,
+}
+
+impl View {
+    /// Whether its object is gone before its instance.
+    fn is_hidden(&self) -> bool {
+        self.period == Some(Duration::ZERO)
+    }
 }
 
 /// How an instance ended.
@@ -68,6 +77,7 @@ pub(crate) struct Ended {
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) id: InstanceId,
+    pub(crate) uid: String,
     pub(crate) container: String,
     pub(crate) ended: bool,
 }
@@ -111,6 +121,7 @@ impl PodBook {
             stopping: None,
             ended: None,
             deleted: false,
+            period: None,
         };
         let mut inner = self.lock();
         inner.by_id.insert(id.clone(), key.clone());
@@ -134,7 +145,7 @@ impl PodBook {
 
     pub(crate) fn stopping(&self, id: &InstanceId) {
         let now = self.clock.now();
-        self.change(id, |view| view.stopping = Some(now));
+        self.change(id, |view| view.stopping = view.stopping.or(Some(now)));
     }
 
     pub(crate) fn ended(&self, id: &InstanceId, record: Option<ExitRecord>) {
@@ -158,12 +169,16 @@ impl PodBook {
         }
     }
 
-    /// Somebody deleted the pod: its object goes with its instance, or now when that has ended.
-    pub(crate) fn delete(&self, id: &InstanceId) {
+    /// Somebody deleted the pod: its object goes with its instance, or now when that has ended or
+    /// gets no time. A second `period` counts when it is shorter.
+    pub(crate) fn delete(&self, id: &InstanceId, period: Option<Duration>) {
+        let now = self.clock.now();
         let mut inner = self.lock();
         let Some(key) = inner.by_id.get(id).cloned() else { return };
         let Some(view) = inner.pods.get_mut(&key) else { return };
         view.deleted = true;
+        view.stopping = view.stopping.or(Some(now));
+        view.period = view.period.into_iter().chain(period).min();
         if view.ended.is_some() {
             inner.remove(&key);
         }
@@ -196,9 +211,10 @@ impl PodBook {
     pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<Found> {
         let key = PodKey { namespace: namespace.to_owned(), name: name.to_owned() };
         let inner = self.lock();
-        let view = inner.pods.get(&key)?;
+        let view = inner.pods.get(&key).filter(|view| !view.is_hidden())?;
         Some(Found {
             id: view.id.clone(),
+            uid: view.uid.clone(),
             container: render::main_container(&view.template.revision),
             ended: view.ended.is_some(),
         })
@@ -260,7 +276,7 @@ impl PodBook {
             inner.remove(pod);
             return None;
         }
-        Some(view)
+        Some(view).filter(|view| !view.is_hidden())
     }
 
     fn change(&self, id: &InstanceId, change: impl FnOnce(&mut View)) {

@@ -205,6 +205,11 @@ pub(crate) async fn write_status(
     loop {
         match try_write_status(shared, key, &change).await {
             Ok(written) => return written,
+            // Nobody can change what cannot be read, and others wait behind it.
+            Err(error @ Error::Corrupt { .. }) => {
+                tracing::error!(revision = %key, %error, "left as it is");
+                return None;
+            }
             Err(error) => shared.pause(&error, &mut tries).await,
         }
     }

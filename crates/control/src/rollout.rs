@@ -13,7 +13,7 @@ use ebb_kit::{Backoff, Shutdown};
 use ebb_model::knative::{ContainerImage, Revision, RevisionStatus};
 use ebb_model::{Digest, Fault, Kind, Reference, RevisionKey, Timestamp, key};
 
-use crate::conditions::Verdict;
+use crate::conditions::{FALSE, Verdict};
 use crate::error::Error;
 use crate::events::{Level, Subject};
 use crate::failure::Failure;
@@ -28,8 +28,10 @@ const TRY_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Durati
 /// Time beyond the deadline that an instance gets to tell that it did not become ready in time.
 const SLACK: Duration = Duration::from_secs(5);
 /// Reasons that a change of secrets or config maps can remove.
-const CURABLE: [(&str, &str); 2] =
-    [("secrets", "SECRET_NOT_FOUND"), ("configmaps", "CONFIGMAP_NOT_FOUND")];
+const CURABLE: [(&str, &[&str]); 2] = [
+    ("secrets", &["SECRET_NOT_FOUND", "SECRET_NOT_TEXT"]),
+    ("configmaps", &["CONFIGMAP_NOT_FOUND"]),
+];
 
 /// Owner of the pins of a revision's images.
 pub(crate) fn pin_owner(revision: &RevisionKey) -> String {
@@ -106,9 +108,12 @@ pub(crate) async fn cure(
         Some(namespace) => key::namespaced(objects::SERVING, "revisions", namespace),
         None => key::all(objects::SERVING, "revisions"),
     };
-    for stored in objects::list::<Revision>(&*shared.store, &prefix).await? {
+    // Few have failed so, and reading what is no such is most of the work.
+    let named = |data: &[u8]| curable.iter().any(|code| contains(data, code.as_bytes()));
+    for stored in objects::list_those::<Revision>(&*shared.store, &prefix, named).await? {
         let verdict = revision::verdict(&stored.object);
-        if !verdict.is_false() || verdict.reason.as_deref() != Some(*curable) {
+        let cured = verdict.reason.is_some_and(|reason| curable.contains(&reason.as_str()));
+        if verdict.status != FALSE || !cured {
             continue;
         }
         let mut revision = stored.object;
@@ -122,6 +127,10 @@ pub(crate) async fn cure(
         changes.apply(&*shared.store).await?;
     }
     Ok(())
+}
+
+fn contains(data: &[u8], text: &[u8]) -> bool {
+    data.windows(text.len()).any(|window| window == text)
 }
 
 /// Code of a revision that did not become ready in time.

@@ -122,6 +122,13 @@ pub(crate) fn no_configuration(name: &str) -> Verdict {
     Verdict::failed(reasons::CONFIGURATION_MISSING, message)
 }
 
+/// Why a Configuration cannot be followed whose revisions are gone, and which only waits for its
+/// finalizers.
+pub(crate) fn ending_configuration(name: &str) -> Verdict {
+    let message = format!("Configuration {name:?} referenced in traffic is being deleted.");
+    Verdict::failed(reasons::CONFIGURATION_MISSING, message)
+}
+
 /// The status of a Route that is assigned like this and published at `url`.
 pub(crate) fn status(
     route: &Route,

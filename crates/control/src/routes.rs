@@ -58,6 +58,14 @@ impl RouteBook {
         inner.by_revision.get(revision).into_iter().flatten().any(|other| other != host)
     }
 
+    /// Percent of the requests of the host that the revision takes; none when it is not named.
+    pub(crate) fn percent(&self, host: &str, revision: &RevisionKey) -> Option<u8> {
+        let inner = self.lock();
+        let targets = &inner.hosts.get(host)?.targets;
+        let named = targets.iter().filter(|target| target.revision == *revision);
+        named.map(|target| target.percent).reduce(u8::saturating_add)
+    }
+
     /// Everything is read: publishes the table, and from now on every change.
     pub(crate) fn open(&self) {
         let mut inner = self.lock();

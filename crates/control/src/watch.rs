@@ -7,6 +7,7 @@ use ebb_model::RevisionKey;
 use ebb_model::key;
 use ebb_model::knative::{LABEL_CONFIGURATION, Revision};
 use ebb_store::{Record, WatchEvent};
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -37,15 +38,21 @@ pub(crate) async fn names(shared: &Shared) -> Result<(BTreeSet<ServiceKey>, u64)
 pub(crate) async fn run(shared: Arc<Shared>, mut since: u64) {
     let mut tries = 0;
     loop {
-        match follow(&shared, &mut since).await {
-            Ok(()) => tries = 0,
-            Err(error) => shared.pause(&error, &mut tries).await,
-        }
-        match look_again(&shared).await {
-            Ok(version) => since = version,
-            Err(error) => shared.pause(&error, &mut tries).await,
-        }
+        let ended = follow(&shared, since, &mut tries).await.err();
+        shared.pause(&ended.unwrap_or_else(ended_early), &mut tries).await;
+        // Not without: the rest of a commit of which some was seen is never told again.
+        since = loop {
+            match look_again(&shared).await {
+                Ok(version) => break version,
+                Err(error) => shared.pause(&error, &mut tries).await,
+            }
+        };
     }
+}
+
+/// Why a watch ended that told no error: the store is being closed, or will be back.
+pub(crate) fn ended_early() -> Error {
+    ebb_store::Error::Unavailable("the store ended a watch".to_owned()).into()
 }
 
 /// Wakes everything, and ends what runs for revisions whose deletion was missed.
@@ -63,11 +70,11 @@ async fn look_again(shared: &Shared) -> Result<u64, Error> {
     Ok(version)
 }
 
-async fn follow(shared: &Arc<Shared>, since: &mut u64) -> Result<(), Error> {
-    let mut watcher = shared.store.watch(&format!("/{SERVING}/"), *since).await?;
+async fn follow(shared: &Shared, since: u64, tries: &mut u32) -> Result<(), Error> {
+    let mut watcher = shared.store.watch(&format!("/{SERVING}/"), since).await?;
     while let Some(event) = watcher.next().await {
         let event = event?;
-        *since = event.version();
+        *tries = 0;
         match event {
             WatchEvent::Put { record, .. } => wake(shared, &record),
             WatchEvent::Delete { previous, .. } => {
@@ -95,8 +102,15 @@ async fn forget(shared: &Shared, record: &Record) {
     }
     let Ok(revision) = objects::decode::<Revision>(&record.key, &record.value.data) else { return };
     let key = RevisionKey::new(meta::namespace(&revision), meta::name(&revision));
+    let mut tries = 0;
+    let newer = loop {
+        match shared.store.get(&record.key).await {
+            Ok(found) => break found,
+            Err(error) => shared.pause(&error.into(), &mut tries).await,
+        }
+    };
     // One with the same name may have been made since; then there is nothing to end.
-    if !matches!(objects::read::<Revision>(&*shared.store, &record.key).await, Ok(None)) {
+    if newer.is_some() {
         return;
     }
     reconcile::is_idle(shared, &key);
@@ -125,28 +139,33 @@ fn name_of(key: &str, record: Option<&Record>) -> Option<ServiceKey> {
 pub(crate) async fn sources(shared: Arc<Shared>, resource: &'static str) {
     let mut tries = 0;
     loop {
-        if let Err(error) = follow_sources(&shared, resource).await {
-            shared.pause(&error, &mut tries).await;
-        }
+        let ended = follow_sources(&shared, resource, &mut tries).await.err();
+        shared.pause(&ended.unwrap_or_else(ended_early), &mut tries).await;
     }
 }
 
-async fn follow_sources(shared: &Shared, resource: &str) -> Result<(), Error> {
+async fn follow_sources(shared: &Shared, resource: &str, tries: &mut u32) -> Result<(), Error> {
     let prefix = key::all("", resource);
     let version = shared.store.scan(&prefix, None, None, 1).await?.version;
     let mut watcher = shared.store.watch(&prefix, version).await?;
     // Nobody watched before: the daemon was away, or the watch broke.
     sources_changed(shared, resource, None).await;
     while let Some(event) = watcher.next().await {
-        let key = match event? {
-            WatchEvent::Put { record, .. } => record.key,
-            WatchEvent::Delete { previous, .. } => previous.key,
-        };
-        if let Some((namespace, _)) = key::parse(&key) {
+        *tries = 0;
+        let mut namespaces = BTreeSet::from([namespace_of(&event?)]);
+        // Those that wait already are looked at together: each look reads every revision there.
+        while let Some(Some(event)) = watcher.next().now_or_never() {
+            namespaces.insert(namespace_of(&event?));
+        }
+        for namespace in namespaces.iter().flatten() {
             sources_changed(shared, resource, Some(namespace)).await;
         }
     }
     Ok(())
+}
+
+fn namespace_of(event: &WatchEvent) -> Option<String> {
+    key::parse(event.key()).map(|(namespace, _)| namespace.to_owned())
 }
 
 async fn sources_changed(shared: &Shared, resource: &str, namespace: Option<&str>) {

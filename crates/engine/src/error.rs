@@ -28,6 +28,9 @@ pub enum Error {
         /// Oldest sequence number that is kept.
         oldest: u64,
     },
+    /// A platform of this cell runs on this machine already.
+    #[error("another ebb runs as the same platform, cell {0}, from a copy of this data directory")]
+    CellInUse(String),
     /// A process that does the work is not there.
     #[error("the engine is not available: {0}")]
     Unavailable(String),
@@ -48,7 +51,7 @@ impl Error {
             Self::Invalid { .. } | Self::Unsupported(_) => Kind::Invalid,
             Self::NotFound(_) => Kind::NotFound,
             Self::Exhausted(_) => Kind::Exhausted,
-            Self::EventsLost { .. } => Kind::Conflict,
+            Self::EventsLost { .. } | Self::CellInUse(_) => Kind::Conflict,
             Self::Unavailable(_) => Kind::Unavailable,
             Self::System { .. } => Kind::Internal,
         }
@@ -62,6 +65,7 @@ impl Error {
             Self::Unsupported(_) => "ENGINE_UNSUPPORTED",
             Self::Exhausted(_) => "HOST_EXHAUSTED",
             Self::EventsLost { .. } => "EVENTS_LOST",
+            Self::CellInUse(_) => "CELL_IN_USE",
             Self::Unavailable(_) => "ENGINE_UNAVAILABLE",
             Self::System { .. } => "ENGINE_FAILED",
         }

@@ -1,5 +1,6 @@
 //! The seams: what an image store promises, and the confinement that it needs from outside.
 
+use std::any::Any;
 use std::os::fd::OwnedFd;
 
 use async_trait::async_trait;
@@ -69,7 +70,8 @@ pub struct Pull {
 /// namespace, bounded memory, processor time, processes and file size.
 #[async_trait]
 pub trait Confine: Send + Sync {
-    /// Runs `job` and answers what the process reported.
+    /// Runs `job` and answers what the process reported. When the future is dropped, the process
+    /// is ended or runs to its end without anybody; [`UnpackJob::keep`] says when it is gone.
     async fn unpack(&self, job: UnpackJob) -> Result<UnpackReport, Error>;
 }
 
@@ -83,6 +85,9 @@ pub struct UnpackJob {
     pub target: OwnedFd,
     /// How it is compressed: `gzip`, `zstd` or `none`.
     pub compression: String,
+    /// To be dropped when nothing can write into `target` any more, and not before, however the
+    /// job ends.
+    pub keep: Box<dyn Any + Send>,
 }
 
 /// What an unpack did.

@@ -1,5 +1,6 @@
 //! Validation and defaults of declared resources: pure functions from an object to what is wrong
-//! with it. Nothing is looked up, so a Secret that is named and not there is not a fault here.
+//! with it. Nothing is looked up: what must be known of other objects is an argument
+//! ([`traffic_revisions`]), and a Secret that is named and not there is not a fault here.
 //!
 //! What this platform does not do yet is refused by name, with `UNSUPPORTED_FIELD`; what it will
 //! never do for a tenant is refused with `FORBIDDEN_FIELD`. No field is dropped in silence.
@@ -10,6 +11,7 @@ mod configuration;
 mod container;
 mod forbidden;
 pub mod metadata;
+mod namespace;
 mod revision;
 mod route;
 mod service;
@@ -20,9 +22,11 @@ pub use annotations::{
 };
 pub use config::{config_map, secret};
 pub use configuration::{configuration, default_configuration};
+pub use namespace::namespace;
 pub use revision::revision;
 pub use route::route;
 pub use service::{default_service, service};
+pub use traffic::revisions as traffic_revisions;
 
 use crate::{Fault, Kind};
 

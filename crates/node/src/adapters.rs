@@ -76,8 +76,14 @@ impl ebb_api::Platform for Platform {
         })
     }
 
-    async fn stop_pod(&self, namespace: &str, pod: &str) -> Result<(), Fault> {
-        self.0.stop_pod(namespace, pod).await
+    async fn stop_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: Option<&str>,
+        period: Option<std::time::Duration>,
+    ) -> Result<(), Fault> {
+        self.0.stop_pod(namespace, pod, uid, period).await
     }
 
     async fn instance_of_pod(&self, namespace: &str, pod: &str) -> Option<(InstanceId, String)> {
@@ -93,7 +99,8 @@ impl Confine for Unpacker {
     async fn unpack(&self, job: UnpackJob) -> Result<UnpackReport, ebb_images::Error> {
         let arguments = [job.compression];
         let descriptors: Vec<OwnedFd> = vec![job.blob, job.target];
-        let output = self.0.confined(&arguments, descriptors).await.map_err(Fault::from)?;
+        let output =
+            self.0.confined(&arguments, descriptors, job.keep).await.map_err(Fault::from)?;
         ebb_images::unpack::report(&output.stdout)
     }
 }

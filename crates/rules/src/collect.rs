@@ -15,11 +15,12 @@ pub enum Owner {
     Live,
     /// It is there, and is being deleted in the foreground: it waits for its dependents.
     Waiting,
-    /// No object with that identity exists.
+    /// No object with that identity exists where it would have to be: in the namespace of the
+    /// object, or in none.
     Gone,
-    /// Nobody here knows its kind: it may well be there.
+    /// Nobody here knows its kind or version: it may well be there.
     Unknown,
-    /// It is in another namespace, or has one while the object has none: no owner at all.
+    /// Its kind lives in namespaces and the object in none: there is no place to look for it.
     Invalid,
 }
 
@@ -98,7 +99,11 @@ pub fn collect(deletion: Deletion, owners: &[Owner], dependents: &[Dependent]) -
         let all = owners.iter().enumerate();
         all.filter(|(_, owner)| wanted.contains(owner)).map(|(place, _)| place).collect()
     };
-    let kept = !places(&[Owner::Live, Owner::Unknown]).is_empty();
+    if !places(&[Owner::Unknown, Owner::Invalid]).is_empty() {
+        // Whether the object is kept cannot be told, so not even what is lost is taken out of it.
+        return decide(Action::Keep, "an owner of it cannot be looked for");
+    }
+    let kept = owners.contains(&Owner::Live);
     let lost = places(&[Owner::Gone, Owner::Waiting]);
     if lost.is_empty() {
         return decide(Action::Keep, "no owner of it is gone");

@@ -16,6 +16,10 @@ pub const AUDIT_AGE: Duration = Duration::from_hours(30 * 24);
 /// makes (a few events for each of 1,000 instances), and at most some MiB of references.
 pub const WATCH_QUEUE: usize = 4_096;
 
+/// Bytes of values that may wait for one watcher before it lags (64 MiB), whatever their number: a
+/// change may be as large as the largest value, twice. One change always may wait.
+pub const WATCH_BYTES: usize = 64 << 20;
+
 /// Bytes of values after which a scan ends early: enough for a page of ordinary objects, and little
 /// memory for a page of large ones.
 pub const SCAN_BYTES: usize = 8 << 20;

@@ -4,6 +4,7 @@
 //! not hold; so it is used from tests alone, of this crate and of every other implementation.
 
 mod commits;
+mod counts;
 mod history;
 mod progress;
 mod watches;
@@ -39,10 +40,12 @@ where
     history::large_pages_end_early(fresh().await).await;
     history::pages_show_one_version(fresh().await).await;
     history::future_versions(fresh().await).await;
+    counts::as_scanned(fresh().await).await;
     let few = Retention { age: Duration::from_mins(10), versions: 50 };
     history::compacted_by_number(Bench::new(&make, few).await).await;
     history::compacted_by_age(fresh().await).await;
     history::compacted_while_replaying(fresh().await).await;
+    history::compacted_within_a_commit(fresh().await).await;
     watches::replay(fresh().await).await;
     watches::live(fresh().await).await;
     watches::no_gaps_under_load(fresh().await).await;

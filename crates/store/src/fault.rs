@@ -125,6 +125,12 @@ impl Store for Faulty {
         end(self.inner.scan(prefix, at, after, limit).await, lost)
     }
 
+    /// Fails as a scan does.
+    async fn count(&self, prefix: &str, at: u64, after: Option<&str>) -> Result<u64, Error> {
+        let lost = self.begin(Call::Scan)?;
+        end(self.inner.count(prefix, at, after).await, lost)
+    }
+
     async fn commit(&self, commit: Commit) -> Result<u64, Error> {
         let lost = self.begin(Call::Commit)?;
         end(self.inner.commit(commit).await, lost)

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::{Change, Error, Source, WatchEvent, Watcher};
+use crate::{Change, Error, Record, Source, WATCH_BYTES, WatchEvent, Watcher};
 
 /// Events that a replaying watcher reads at once.
 const PAGE: usize = 256;
@@ -36,6 +36,8 @@ struct Subscriber {
     prefix: String,
     since: u64,
     queue: mpsc::Sender<Queued>,
+    /// Bytes of values in the queue.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// A change in the queue of one watcher.
@@ -70,14 +72,27 @@ impl Subscriber {
     }
 
     fn offer(&self, change: Arc<Change>, through: u64) -> bool {
+        let (more, waiting) = (bytes(change.event()), self.waiting.load(Ordering::Relaxed));
+        let large = waiting > 0 && waiting.saturating_add(more) > WATCH_BYTES;
         // One place in the queue is kept free, so that a watcher that lags can be told.
-        if self.queue.capacity() <= 1 {
+        if large || self.queue.capacity() <= 1 {
             // The queue is closed or full only when nobody will read it any more.
             let _ = self.queue.try_send(Queued { event: Err(Error::Lagged), through: 0 });
             return false;
         }
+        self.waiting.fetch_add(more, Ordering::Relaxed);
         self.queue.try_send(Queued { event: Ok(change), through }).is_ok()
     }
+}
+
+/// Bytes of the values of a change, for as long as it waits.
+fn bytes(event: &WatchEvent) -> usize {
+    let size = |record: &Record| record.value.data.len();
+    let after = match event {
+        WatchEvent::Put { record, .. } => size(record),
+        WatchEvent::Delete { .. } => 0,
+    };
+    after.saturating_add(event.previous().map_or(0, size))
 }
 
 impl Hub {
@@ -96,15 +111,16 @@ impl Hub {
     /// Answers the version after which the queue begins.
     pub(crate) fn subscribe(&self, prefix: &str, since: u64) -> (Live, u64) {
         let (sender, queue) = mpsc::channel(self.queue.max(1).saturating_add(1));
+        let waiting = Arc::new(AtomicUsize::new(0));
         let mut state = self.lock();
         state.subscribers.retain(|subscriber| !subscriber.queue.is_closed());
         if !state.closed {
-            let prefix = prefix.to_owned();
-            state.subscribers.push(Subscriber { prefix, since, queue: sender });
+            let (prefix, waiting) = (prefix.to_owned(), waiting.clone());
+            state.subscribers.push(Subscriber { prefix, since, queue: sender, waiting });
         }
         let reached = AtomicU64::new(since);
         let published = Arc::clone(&self.published);
-        (Live { queue, published, reached, ended: false }, state.newest)
+        (Live { queue, waiting, published, reached, ended: false }, state.newest)
     }
 
     /// Tells the watchers what the commit of `version` changed. Versions come in order.
@@ -129,6 +145,7 @@ impl Hub {
 /// What happens from now on.
 pub(crate) struct Live {
     queue: mpsc::Receiver<Queued>,
+    waiting: Arc<AtomicUsize>,
     published: Arc<AtomicU64>,
     reached: AtomicU64,
     /// After an error or the end nothing more is known.
@@ -159,7 +176,10 @@ impl Source for Live {
             return None;
         };
         match &event {
-            Ok(_) => drop(self.reached.fetch_max(through, Ordering::Relaxed)),
+            Ok(change) => {
+                self.waiting.fetch_sub(bytes(change.event()), Ordering::Relaxed);
+                self.reached.fetch_max(through, Ordering::Relaxed);
+            }
             Err(_) => self.ended = true,
         }
         Some(event)
@@ -190,6 +210,12 @@ impl Position {
     /// After the whole commit of `version`.
     pub(crate) const fn after(version: u64) -> Self {
         Self { version, change: u64::MAX }
+    }
+
+    /// The version that must be retained for the history to go on here. Within a commit that is the
+    /// one before it: what a compacted commit removed is not known any more.
+    pub(crate) const fn needs(self) -> u64 {
+        if self.change == u64::MAX { self.version } else { self.version.saturating_sub(1) }
     }
 }
 
@@ -342,5 +368,33 @@ mod tests {
             drop(hub.subscribe("/quiet", 0));
         }
         assert!(hub.lock().subscribers.len() <= 1);
+    }
+
+    fn large(version: u64, bytes: usize) -> WatchEvent {
+        let mut event = put("/a", version);
+        if let WatchEvent::Put { record, .. } = &mut event {
+            record.value.data = vec![0; bytes].into();
+        }
+        event
+    }
+
+    #[tokio::test]
+    async fn few_large_changes_make_a_watcher_lag_as_many_small_ones_do() {
+        let hub = Hub::new(0, 512);
+        let (mut slow, _) = hub.subscribe("/", 0);
+        let (mut quick, _) = hub.subscribe("/", 0);
+        hub.publish(1, &[large(1, WATCH_BYTES + 1)]);
+        for live in [&mut slow, &mut quick] {
+            assert!(live.next().await.unwrap().is_ok(), "one may always wait");
+        }
+        for version in 2..10 {
+            hub.publish(version, &[large(version, WATCH_BYTES / 4)]);
+            assert_eq!(quick.next().await.unwrap().unwrap().event().version(), version);
+        }
+        for version in 2..6 {
+            assert_eq!(slow.next().await.unwrap().unwrap().event().version(), version);
+        }
+        assert!(matches!(slow.next().await, Some(Err(Error::Lagged))));
+        assert!(slow.next().await.is_none());
     }
 }

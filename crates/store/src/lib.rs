@@ -73,7 +73,9 @@ pub mod sqlite;
 mod watcher;
 
 pub use check::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WRITES_MAX};
-pub use config::{AUDIT_AGE, IDEMPOTENCY_AGE, Options, Retention, SCAN_BYTES, WATCH_QUEUE};
+pub use config::{
+    AUDIT_AGE, IDEMPOTENCY_AGE, Options, Retention, SCAN_BYTES, WATCH_BYTES, WATCH_QUEUE,
+};
 pub use error::Error;
 pub use seam::{Commit, Precondition, Record, Scan, Store, Value, WatchEvent, Write};
 pub use watcher::{Change, Source, Watcher};

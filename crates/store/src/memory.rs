@@ -103,6 +103,13 @@ impl Store for Memory {
         Ok(state.scan(prefix, at, after, limit))
     }
 
+    async fn count(&self, prefix: &str, at: u64, after: Option<&str>) -> Result<u64, Error> {
+        let state = self.shared.lock();
+        check::readable(at, state.compacted, state.newest)?;
+        let count = state.found(prefix, at, after, usize::MAX).len();
+        Ok(u64::try_from(count).unwrap_or(u64::MAX))
+    }
+
     async fn commit(&self, commit: Commit) -> Result<u64, Error> {
         check::commit(&commit)?;
         let Shared { hub, options, .. } = &*self.shared;
@@ -144,7 +151,7 @@ impl History for Shared {
         limit: usize,
     ) -> Result<Vec<(Position, WatchEvent)>, Error> {
         let state = self.lock();
-        check::readable(after.version, state.compacted, state.newest)?;
+        check::readable(after.needs(), state.compacted, state.newest)?;
         let first = state.log.partition_point(|entry| entry.version < after.version);
         let changes = state.log.range(first..).take_while(|entry| entry.version <= through);
         let changes = changes.flat_map(|entry| {
@@ -210,6 +217,17 @@ impl State {
     }
 
     fn scan(&self, prefix: &str, at: u64, after: Option<&str>, limit: usize) -> Scan {
+        let mut page = check::Page::new(limit);
+        for record in self.found(prefix, at, after, limit) {
+            if !page.is_full() {
+                page.offer(record.clone());
+            }
+        }
+        page.into_scan(at)
+    }
+
+    /// The records of a scan in key order: at least one more than `limit`, where there are.
+    fn found(&self, prefix: &str, at: u64, after: Option<&str>, limit: usize) -> Vec<&Record> {
         let first = check::first_key(prefix, after);
         // What a key had at `at` is what its first change after `at` replaced.
         let mut then: BTreeMap<&str, Option<&Record>> = BTreeMap::new();
@@ -229,13 +247,7 @@ impl State {
             found.extend(then.values().flatten());
             found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         }
-        let mut page = check::Page::new(limit);
-        for record in found {
-            if !page.is_full() {
-                page.offer(record.clone());
-            }
-        }
-        page.into_scan(at)
+        found
     }
 
     fn compact(&mut self, retention: Retention, now: Timestamp) {

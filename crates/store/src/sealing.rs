@@ -93,6 +93,10 @@ impl Store for Sealing {
         Ok(Scan { records: records.collect::<Result<_, _>>()?, version, more })
     }
 
+    async fn count(&self, prefix: &str, at: u64, after: Option<&str>) -> Result<u64, Error> {
+        self.inner.count(prefix, at, after).await
+    }
+
     async fn commit(&self, mut commit: Commit) -> Result<u64, Error> {
         for write in &mut commit.writes {
             if let Write::Put { key, value } = write

@@ -31,6 +31,13 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Scan, Error>;
 
+    /// Number of records that a [`Store::scan`] without a limit would answer: their keys start with
+    /// `prefix` and are greater than `after`, at version `at`. Reads no values.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    async fn count(&self, prefix: &str, at: u64, after: Option<&str>) -> Result<u64, Error>;
+
     /// Applies every write or none, and answers its version when they are durable. Dropping the
     /// future does not take the commit back.
     ///

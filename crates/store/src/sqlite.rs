@@ -2,6 +2,7 @@
 
 mod apply;
 mod compact;
+mod counts;
 mod read;
 mod schema;
 mod writer;
@@ -35,6 +36,7 @@ pub struct Sqlite {
     commits: Option<mpsc::Sender<writer::Request>>,
     writer: Option<JoinHandle<()>>,
     readers: read::Readers,
+    counts: Arc<counts::Counts>,
     hub: Arc<Hub>,
     _lock: File,
 }
@@ -66,7 +68,8 @@ impl Sqlite {
             .name("ebb-store-writer".to_owned())
             .spawn(move || writer.run(requests))
             .map_err(|error| Error::Unavailable(format!("no thread for the writer: {error}")))?;
-        Ok(Self { commits: Some(commits), writer: Some(writer), readers, hub, _lock: lock })
+        let counts = Arc::default();
+        Ok(Self { commits: Some(commits), writer: Some(writer), readers, counts, hub, _lock: lock })
     }
 }
 
@@ -104,6 +107,17 @@ impl Store for Sqlite {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.readers
             .run(move |connection| read::scan(connection, &prefix, at, after.as_deref(), limit))
+            .await
+    }
+
+    async fn count(&self, prefix: &str, at: u64, after: Option<&str>) -> Result<u64, Error> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        let counts = Arc::clone(&self.counts);
+        self.readers
+            .run(move |connection| match after {
+                None => counts.count(connection, &prefix, at),
+                after => read::count(connection, &prefix, at, after.as_deref()),
+            })
             .await
     }
 

@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
 use ebb_e2e::{Platform, cache_dir, debian, examples, not_run};
 use serde_json::{Value, json};
 
-use crate::support::{at_zero, can_run, create, pods};
+use crate::support::{at_zero, can_run, create, lives, pods};
+
+/// Longest wait for a line in a log.
+const LINE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The archive that `build` makes, or none after saying why.
 fn archive(test: &str, build: fn(&Path) -> Result<PathBuf>) -> Option<PathBuf> {
@@ -62,6 +66,19 @@ fn logs(platform: &Platform, service: &str) -> String {
     all
 }
 
+/// Waits until the instance of the pod at `path` has written `line`.
+fn wait_for_line(platform: &Platform, path: &str, line: &str) {
+    let began = ebb_e2e::now();
+    loop {
+        let log = platform.api().unwrap().send("GET", &format!("{path}/log"), None).unwrap().text();
+        if log.contains(line) {
+            return;
+        }
+        assert!(began.elapsed() < LINE_LIMIT, "{line:?} is not in {log}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn express_listens_on_port_and_ends_in_order() {
     const TEST: &str = "express_listens_on_port_and_ends_in_order";
@@ -82,13 +99,14 @@ fn express_listens_on_port_and_ends_in_order() {
     assert_eq!((health.status(), health.json().unwrap()), (200, json!({"status": "ok"})));
 
     // An instance that is told to end finishes what it has begun.
+    let list = platform.api().unwrap().get(&pods("shop")).unwrap();
+    let running = list["items"].as_array().unwrap().iter().find(|pod| lives(pod)).unwrap();
+    let name = running["metadata"]["name"].as_str().unwrap();
+    let path = format!("/api/v1/namespaces/default/pods/{name}");
     thread::scope(|scope| {
         let slow = scope.spawn(|| platform.get("shop", "/slow?ms=3000").unwrap());
-        let list = platform.api().unwrap().get(&pods("shop")).unwrap();
-        let name = list["items"].as_array().unwrap().iter().find_map(|pod| {
-            (pod["status"]["phase"] == "Running").then(|| pod["metadata"]["name"].as_str().unwrap())
-        });
-        let path = format!("/api/v1/namespaces/default/pods/{}", name.unwrap());
+        // Not before this instance has begun: another one would answer it.
+        wait_for_line(&platform, &path, "slow: 3000 ms");
         let deleted = platform.api().unwrap().send("DELETE", &path, None).unwrap().status();
         assert!(matches!(deleted, 200 | 202), "{deleted}");
         let answer = slow.join().unwrap();

@@ -10,6 +10,7 @@ mod examples;
 mod failures;
 mod fake_registry;
 mod gitops;
+mod killed;
 mod kubectl;
 mod registry;
 mod scale_zero;

@@ -1,6 +1,7 @@
 //! From zero, back to zero, and again.
 
 use std::thread;
+use std::time::Duration;
 
 use ebb_e2e::Platform;
 use serde_json::{Value, json};
@@ -80,6 +81,7 @@ fn one_request_at_a_time_is_kept() {
     let limits = ["--concurrency", "1", "--min", "1", "--max", "2"];
     let deploy = [["deploy", "hello", "--image", image].as_slice(), &limits].concat();
     platform.ebb(&deploy).unwrap().ok().unwrap();
+    let began = ebb_e2e::now();
     thread::scope(|scope| {
         let clients: Vec<_> = (0..8)
             .map(|_| scope.spawn(|| platform.get("hello", "/sleep?ms=100").unwrap().status()))
@@ -88,6 +90,9 @@ fn one_request_at_a_time_is_kept() {
             assert_eq!(client.join().unwrap(), 200);
         }
     });
+    // Two at a time at most: eight that take 100 ms each cannot be done sooner.
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(400), "{took:?}");
     let instances = instances(&platform, "hello").unwrap();
     assert!((1..=2).contains(&instances.len()), "{instances:?}");
     platform.stop().unwrap();

@@ -1,10 +1,13 @@
+//! Every invariant, over seeds that are drawn anew in each run.
+
+use std::io::Write;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ebb_sim::{Defect, Options, Outcome, Place, STEPS, run};
+use ebb_sim::{Defect, Options, Outcome, Place, STEPS, run, seeds};
 
-/// Seeds of a test run. Always the same ones, so that a run says the same on every machine.
-const SEEDS: u64 = 200;
+/// Seeds that a test run draws.
+const SEEDS: usize = 200;
 /// Failures that are reported whole.
 const REPORTED: usize = 3;
 
@@ -13,31 +16,55 @@ fn outcome(place: &Place, seed: u64) -> Outcome {
     run(options).unwrap()
 }
 
+/// A number from the environment.
+fn number<T: std::str::FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Says it even where the test passes, or never ends: past what the harness catches.
+fn say(what: &str) {
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "{what}").unwrap();
+}
+
 #[test]
 fn no_seed_breaks_an_invariant() {
-    let count = std::env::var("EBB_SIM_SEEDS").ok();
-    let count = count.map_or(SEEDS, |text| text.parse().expect("EBB_SIM_SEEDS is a number"));
-    let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let count = number("EBB_SIM_SEEDS").unwrap_or(SEEDS);
+    let base = number("EBB_SIM_BASE").unwrap_or_else(seeds::any_base);
+    say(&format!(
+        "simulation: {count} seeds, again with EBB_SIM_SEEDS={count} EBB_SIM_BASE={base}"
+    ));
+    let mut all = seeds::FIXED.to_vec();
+    all.extend(seeds::drawn(base).take(count));
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let place = Place::new().unwrap();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= count || failed.lock().unwrap().len() >= REPORTED {
-                        return;
-                    }
-                    let outcome = outcome(&place, seed);
-                    if !outcome.violations.is_empty() {
-                        failed.lock().unwrap().push(outcome.report());
-                    }
+                while failed.lock().unwrap().len() < REPORTED {
+                    let Some(seed) = all.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                    let ran = std::panic::catch_unwind(|| outcome(&place, *seed));
+                    let said = match ran {
+                        Ok(outcome) if outcome.violations.is_empty() => continue,
+                        Ok(outcome) => outcome.report(),
+                        Err(_) => format!("panics: cargo xtask sim --seed {seed} --trace"),
+                    };
+                    failed.lock().unwrap().push(said);
                 }
             });
         }
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+#[test]
+fn a_base_gives_the_same_seeds_and_another_one_others() {
+    let of = |base| seeds::drawn(base).take(SEEDS).collect::<Vec<u64>>();
+    assert_eq!(of(5), of(5));
+    assert!(of(5).iter().all(|seed| !of(6).contains(seed)));
 }
 
 #[test]

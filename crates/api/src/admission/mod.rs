@@ -3,7 +3,8 @@
 //!
 //! 1. **Decode** ([`decode`]): the body as the kind's type; unknown and duplicate fields are judged.
 //! 2. **Default**: the server's own fields of `metadata`, then what the kind fills in.
-//! 3. **Validate**: every [`Check`] over new and old; all faults at once (422).
+//! 3. **Validate**: every [`Check`] over new and old, and what was looked up ([`mod@facts`]); all
+//!    faults at once (422).
 //! 4. **Policy** ([`hooks::Policy`]): what this platform does not want, though it is right (403), or what
 //!    cannot be done here (422).
 //! 5. **Quota** ([`hooks::Quota`]): how much there may be (429). What there is was counted before
@@ -19,6 +20,7 @@
 mod capacity;
 mod count;
 mod decode;
+mod facts;
 pub mod hooks;
 mod image_policy;
 mod object_quota;
@@ -32,6 +34,7 @@ use serde_json::Value;
 pub use capacity::Capacity;
 pub(crate) use count::{UnderWay, usage};
 pub(crate) use decode::{Strictness, type_meta};
+pub(crate) use facts::{Facts, Lookup, facts};
 use hooks::{Findings, Hooks, Operation, Review, Usage};
 pub(crate) use part::update_status;
 
@@ -61,6 +64,8 @@ pub(crate) struct Place<'a> {
     pub(crate) name: Option<&'a str>,
     /// What is there already.
     pub(crate) usage: Usage,
+    /// What was looked up to judge it.
+    pub(crate) facts: &'a Facts,
 }
 
 impl Hooks {
@@ -102,7 +107,7 @@ pub(crate) fn create(
     let name = meta::place(kind, &mut object, place.namespace, place.name)?;
     meta::prepare_create(kind, &mut object, now);
     (kind.default)(&mut object);
-    validate(kind, &name, &object, None)?;
+    validate(kind, &name, &object, None, place.facts)?;
     let review = review(Operation::Create, kind, None, Some(&object));
     warnings.extend(policy(hooks, kind, &name, &review)?);
     match hooks.check(&review, place.usage) {
@@ -111,7 +116,7 @@ pub(crate) fn create(
     }
 }
 
-/// Admits a change of `old`.
+/// Admits a change of `old`, judged by `facts`.
 ///
 /// # Errors
 /// As [`create`], without 429.
@@ -120,7 +125,7 @@ pub(crate) fn update(
     kind: &Kind,
     tree: Tree,
     strictness: Strictness,
-    old: &Value,
+    (old, facts): (&Value, &Facts),
 ) -> Result<Admitted, Failure> {
     let (mut object, mut warnings) = decode::decode(kind, tree, strictness)?;
     let name = meta::text(old, "name").unwrap_or_default();
@@ -129,7 +134,7 @@ pub(crate) fn update(
     meta::prepare_update(kind, &mut object, old);
     (kind.default)(&mut object);
     meta::count_generation(kind, &mut object, old);
-    validate(kind, name, &object, Some(old))?;
+    validate(kind, name, &object, Some(old), facts)?;
     let review = review(Operation::Update, kind, Some(old), Some(&object));
     warnings.extend(policy(hooks, kind, name, &review)?);
     Ok(Admitted { object, warnings })
@@ -163,8 +168,15 @@ pub(crate) fn answered(
     Err(Failure::invalid(kind, meta::text(&object, "name").unwrap_or_default(), faults))
 }
 
-fn validate(kind: &Kind, name: &str, new: &Value, old: Option<&Value>) -> Result<(), Failure> {
-    let faults: Vec<Fault> = CHECKS.iter().flat_map(|check| check(kind, new, old)).collect();
+fn validate(
+    kind: &Kind,
+    name: &str,
+    new: &Value,
+    old: Option<&Value>,
+    facts: &Facts,
+) -> Result<(), Failure> {
+    let mut faults: Vec<Fault> = CHECKS.iter().flat_map(|check| check(kind, new, old)).collect();
+    faults.extend(facts.check(kind, new, old));
     if faults.is_empty() { Ok(()) } else { Err(Failure::invalid(kind, name, faults)) }
 }
 

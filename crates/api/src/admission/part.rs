@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::hooks::{Hooks, Operation};
-use super::{Admitted, Strictness, decode, policy, review};
+use super::{Admitted, Facts, Strictness, decode, policy, review};
 use crate::decode::Tree;
 use crate::kinds::namespace;
 use crate::meta;
@@ -20,7 +20,7 @@ pub(crate) fn update_status(
     kind: &Kind,
     tree: Tree,
     strictness: Strictness,
-    old: &Value,
+    (old, _): (&Value, &Facts),
 ) -> Result<Admitted, Failure> {
     let (mut given, mut warnings) = decode::decode(kind, tree, strictness)?;
     let name = meta::text(old, "name").unwrap_or_default();

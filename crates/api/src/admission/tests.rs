@@ -40,14 +40,19 @@ fn config_map(data: &Value) -> Value {
 }
 
 fn make(hooks: &Hooks, kind: &Kind, value: Value, objects: u64) -> Result<Admitted, Failure> {
-    let place = Place { namespace: Some("n"), name: None, usage: Usage { objects } };
+    let place = Place {
+        namespace: Some("n"),
+        name: None,
+        usage: Usage { objects },
+        facts: &Facts::default(),
+    };
     let tree = Tree { value, duplicates: Vec::new() };
     create(hooks, kind, tree, Strictness::Strict, &place, Timestamp::default())
 }
 
 fn change(hooks: &Hooks, kind: &Kind, value: Value, old: &Value) -> Result<Admitted, Failure> {
     let tree = Tree { value, duplicates: Vec::new() };
-    update(hooks, kind, tree, Strictness::Strict, old)
+    update(hooks, kind, tree, Strictness::Strict, (old, &Facts::default()))
 }
 
 fn code(failure: &Failure) -> (u16, String) {

@@ -1,5 +1,7 @@
 //! What somebody may have meant who wrote a field that there is not.
 
+use ebb_model::near;
+
 use crate::registry::Kind;
 use crate::schema::{self, Node};
 
@@ -26,41 +28,13 @@ pub(crate) fn nearest(kind: &Kind, path: &str) -> Option<String> {
         }
     }
     let Node::Struct { fields, .. } = node else { return None };
-    // Beyond a third of the letters it is another word, not a slip.
-    let most = (name.chars().count() / 3).clamp(1, 3);
-    let near = fields.keys().map(|field| (distance(name, field), field));
-    near.filter(|(distance, _)| *distance <= most).min().map(|(_, field)| field.clone())
-}
-
-/// Letters to insert, remove or replace to make `b` of `a`, whatever their case (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.to_lowercase().chars().take(64).collect();
-    let b: Vec<char> = b.to_lowercase().chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    near::nearest(name, fields.keys().map(String::as_str)).map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kinds::{configmap, service};
-
-    #[test]
-    fn distances() {
-        for (a, b, want) in
-            [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("Data", "data", 0)]
-        {
-            assert_eq!(distance(a, b), want, "{a} {b}");
-        }
-    }
 
     #[test]
     fn slips_are_seen_and_other_words_are_not() {

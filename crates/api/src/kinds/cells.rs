@@ -1,6 +1,13 @@
-//! Cells that several kinds of Knative Serving have in their tables.
+//! Columns and cells that several kinds of Knative Serving have in their tables.
 
 use serde_json::{Value, json};
+
+use crate::table::{Column, column, wide};
+
+pub(super) const IMAGE: Column = wide("Image", "Image of the container that takes requests.");
+pub(super) const TRAFFIC: Column = wide("Traffic", "Shares of requests, by revision.");
+pub(super) const LATEST_CREATED: Column = column("LatestCreated", "Newest revision.");
+pub(super) const LATEST_READY: Column = column("LatestReady", "Newest revision that was ready.");
 
 /// Image of the container that takes requests: the one with a port, else the first. `pointer`
 /// leads to the containers. Empty when there is none.

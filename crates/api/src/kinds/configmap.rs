@@ -4,9 +4,11 @@ use ebb_model::k8s::api::core::v1::ConfigMap;
 use ebb_model::{Fault, Timestamp, validate};
 use serde_json::{Value, json};
 
-use super::{CORE, subdomain, typed};
+use super::{CORE, bytes, checked, subdomain};
+use crate::decode::{self, Decoded};
 use crate::protobuf;
 use crate::registry::{Kind, Type};
+use crate::status::Failure;
 use crate::table::{AGE, NAME, age, at, number};
 
 pub(crate) static KIND: Kind = Kind {
@@ -16,7 +18,7 @@ pub(crate) static KIND: Kind = Kind {
     short: &["cm"],
     columns: &[NAME, number("Data", "Number of entries."), AGE],
     cells,
-    type_: Type::of::<ConfigMap>(),
+    type_: Type { decode: read, ..Type::of::<ConfigMap>() },
     protobuf: Some(protobuf::config_map),
     validate,
     ..CORE
@@ -33,9 +35,11 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
 
 fn validate(new: &Value, old: Option<&Value>) -> Vec<Fault> {
     let mut faults = subdomain(new);
-    match (typed::<ConfigMap>(new), old.map(typed::<ConfigMap>).transpose()) {
-        (Ok(new), Ok(old)) => faults.extend(validate::config_map(&new, old.as_ref())),
-        (Err(fault), _) | (_, Err(fault)) => faults.push(fault),
-    }
+    faults.extend(checked(new, old, validate::config_map));
     faults
+}
+
+fn read(mut object: Value) -> Result<Decoded, Failure> {
+    bytes::unwrap_lines(&mut object, "binaryData");
+    decode::typed::<ConfigMap>(object)
 }

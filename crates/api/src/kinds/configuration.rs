@@ -2,13 +2,13 @@
 //! name, which then writes its spec, or by people.
 
 use ebb_model::knative::{Configuration, READY};
-use ebb_model::{Fault, Timestamp, validate};
+use ebb_model::{Timestamp, validate};
 use serde_json::{Value, json};
 
-use super::cells::image;
-use super::{KNATIVE, replace, typed};
+use super::cells::{IMAGE, LATEST_CREATED, LATEST_READY, image};
+use super::{KNATIVE, checked, filled};
 use crate::registry::{Kind, Subresource, Type};
-use crate::table::{AGE, NAME, age, at, column, condition, wide};
+use crate::table::{AGE, NAME, age, at, column, condition};
 
 pub(crate) static KIND: Kind = Kind {
     kind: "Configuration",
@@ -19,18 +19,18 @@ pub(crate) static KIND: Kind = Kind {
     categories: &["all", "knative", "serving"],
     columns: &[
         NAME,
-        column("LatestCreated", "Newest revision."),
-        column("LatestReady", "Newest revision that was ready."),
+        LATEST_CREATED,
+        LATEST_READY,
         column("Ready", "Whether the newest revision is ready."),
         column("Reason", "Why it is not."),
         AGE,
-        wide("Image", "Image of the container that takes requests."),
+        IMAGE,
     ],
     cells,
     subresources: &[Subresource::Status],
     type_: Type::of::<Configuration>(),
-    default,
-    validate,
+    default: |object| filled(object, validate::default_configuration),
+    validate: |new, old| checked(new, old, validate::configuration),
     ..KNATIVE
 };
 
@@ -45,17 +45,4 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
         age(object, "/metadata/creationTimestamp", now),
         image(object, "/spec/template/spec/containers"),
     ]
-}
-
-fn default(object: &mut Value) {
-    let Ok(mut configuration) = typed::<Configuration>(object) else { return };
-    validate::default_configuration(&mut configuration);
-    replace(object, &configuration);
-}
-
-fn validate(new: &Value, old: Option<&Value>) -> Vec<Fault> {
-    match (typed::<Configuration>(new), old.map(typed::<Configuration>).transpose()) {
-        (Ok(new), Ok(old)) => validate::configuration(&new, old.as_ref()),
-        (Err(fault), _) | (_, Err(fault)) => vec![fault],
-    }
 }

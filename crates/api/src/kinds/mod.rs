@@ -1,5 +1,6 @@
 //! One file per kind: its type, columns, defaults and validation.
 
+mod bytes;
 mod cells;
 pub(crate) mod configmap;
 pub(crate) mod configuration;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::auth::Verb;
 use crate::registry::{ALL, Backing, Kind, Type};
 
 /// A core kind with everything that most of them share; a kind overrides what differs.
@@ -54,6 +56,7 @@ pub(crate) const CORE: Kind = Kind {
     protobuf: None,
     default: |_| {},
     validate: |_, _| Vec::new(),
+    lookup: None,
 };
 
 /// A kind of Knative Serving.
@@ -66,6 +69,16 @@ pub(crate) const KNATIVE: Kind = Kind {
     ..CORE
 };
 
+/// A review: a question about whoever asks, answered and not stored.
+pub(crate) const REVIEW: Kind = Kind {
+    group: "authorization.k8s.io",
+    namespaced: false,
+    verbs: &[Verb::Create],
+    backing: Backing::Answered,
+    refused: "a review is answered, not stored: send it with POST",
+    ..CORE
+};
+
 /// The object as its type. Admission decoded it before, so this does not fail; if it ever does,
 /// that is a fault like any other.
 fn typed<T: DeserializeOwned>(object: &Value) -> Result<T, Fault> {
@@ -73,8 +86,22 @@ fn typed<T: DeserializeOwned>(object: &Value) -> Result<T, Fault> {
         .map_err(|error| Fault::new("INVALID_VALUE", FaultKind::Invalid, error.to_string()))
 }
 
-/// Writes a defaulted type back.
-fn replace<T: Serialize>(object: &mut Value, typed: &T) {
+/// What `check` says of the new and the old object.
+fn checked<T: DeserializeOwned>(
+    new: &Value,
+    old: Option<&Value>,
+    check: fn(&T, Option<&T>) -> Vec<Fault>,
+) -> Vec<Fault> {
+    match (typed::<T>(new), old.map(typed::<T>).transpose()) {
+        (Ok(new), Ok(old)) => check(&new, old.as_ref()),
+        (Err(fault), _) | (_, Err(fault)) => vec![fault],
+    }
+}
+
+/// Lets `fill` fill in what was left out of the object.
+fn filled<T: DeserializeOwned + Serialize>(object: &mut Value, fill: fn(&mut T)) {
+    let Ok(mut typed) = typed::<T>(object) else { return };
+    fill(&mut typed);
     if let Ok(value) = serde_json::to_value(typed) {
         *object = value;
     }

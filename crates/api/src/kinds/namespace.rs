@@ -33,9 +33,9 @@ pub(crate) static KIND: Kind = Kind {
     type_: Type::of::<Namespace>(),
     protobuf: Some(protobuf::namespace),
     default,
-    validate: |new, _| {
+    validate: |new, old| {
         let name = new["metadata"]["name"].as_str().unwrap_or_default();
-        let fault: Option<Fault> = validate::metadata::dns_label(name, "metadata.name").err();
+        let fault: Option<Fault> = validate::namespace(name, old.is_none());
         fault.into_iter().collect()
     },
     ..CORE

@@ -1,11 +1,11 @@
 //! Revision of Knative Serving. Made by its Configuration; only its labels and annotations change.
 
 use ebb_model::knative::{READY, Revision};
-use ebb_model::{Fault, Timestamp, validate};
+use ebb_model::{Timestamp, validate};
 use serde_json::{Value, json};
 
-use super::cells::image;
-use super::{KNATIVE, typed};
+use super::cells::{IMAGE, image};
+use super::{KNATIVE, checked};
 use crate::auth::Verb;
 use crate::registry::{Kind, Subresource, Type};
 use crate::table::{AGE, NAME, age, at, column, condition, count, number, wide};
@@ -37,13 +37,15 @@ pub(crate) static KIND: Kind = Kind {
         number("Actual Replicas", "Instances that are ready or starting."),
         number("Desired Replicas", "Instances that are wanted."),
         AGE,
-        wide("Image", "Image of the container that takes requests."),
+        IMAGE,
         wide("Concurrency", "Requests that one instance takes at once; 0 is no limit."),
     ],
     cells,
     subresources: &[Subresource::Status],
     type_: Type::of::<Revision>(),
-    validate,
+    validate: |new, old| {
+        checked(new, old, |new, old| old.map_or_else(Vec::new, |old| validate::revision(new, old)))
+    },
     ..KNATIVE
 };
 
@@ -61,12 +63,4 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
         image(object, "/spec/containers"),
         at(object, "/spec/containerConcurrency"),
     ]
-}
-
-fn validate(new: &Value, old: Option<&Value>) -> Vec<Fault> {
-    let Some(old) = old else { return Vec::new() };
-    match (typed::<Revision>(new), typed::<Revision>(old)) {
-        (Ok(new), Ok(old)) => validate::revision(&new, &old),
-        (Err(fault), _) | (_, Err(fault)) => vec![fault],
-    }
 }

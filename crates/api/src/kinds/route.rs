@@ -2,13 +2,13 @@
 //! the same name, which then writes its spec, or by people.
 
 use ebb_model::knative::{READY, Route};
-use ebb_model::{Fault, Timestamp, validate};
+use ebb_model::{Timestamp, validate};
 use serde_json::{Value, json};
 
-use super::cells::traffic;
-use super::{KNATIVE, typed};
+use super::cells::{TRAFFIC, traffic};
+use super::{KNATIVE, checked};
 use crate::registry::{Kind, Subresource, Type};
-use crate::table::{AGE, NAME, age, at, column, condition, wide};
+use crate::table::{AGE, NAME, age, at, column, condition};
 
 pub(crate) static KIND: Kind = Kind {
     kind: "Route",
@@ -23,12 +23,12 @@ pub(crate) static KIND: Kind = Kind {
         column("Ready", "Whether the gateway knows it."),
         column("Reason", "Why it does not."),
         AGE,
-        wide("Traffic", "Shares of requests, by revision."),
+        TRAFFIC,
     ],
     cells,
     subresources: &[Subresource::Status],
     type_: Type::of::<Route>(),
-    validate,
+    validate: |new, old| checked(new, old, validate::route),
     ..KNATIVE
 };
 
@@ -42,11 +42,4 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
         age(object, "/metadata/creationTimestamp", now),
         traffic(object),
     ]
-}
-
-fn validate(new: &Value, old: Option<&Value>) -> Vec<Fault> {
-    match (typed::<Route>(new), old.map(typed::<Route>).transpose()) {
-        (Ok(new), Ok(old)) => validate::route(&new, old.as_ref()),
-        (Err(fault), _) | (_, Err(fault)) => vec![fault],
-    }
 }

@@ -4,26 +4,21 @@ use ebb_model::k8s::api::authorization::v1::SelfSubjectAccessReview;
 use ebb_model::{Fault, Kind as FaultKind};
 use serde_json::{Value, json};
 
-use super::{CORE, typed};
+use super::{REVIEW, typed};
 use crate::access;
-use crate::auth::{Principal, Verb};
+use crate::auth::Principal;
 use crate::protobuf;
-use crate::registry::{Backing, Kind, Type};
+use crate::registry::{Kind, Type};
 
 pub(crate) static KIND: Kind = Kind {
-    group: "authorization.k8s.io",
     kind: "SelfSubjectAccessReview",
     plural: "selfsubjectaccessreviews",
     singular: "selfsubjectaccessreview",
-    namespaced: false,
-    verbs: &[Verb::Create],
-    backing: Backing::Answered,
     answer: Some(answer),
-    refused: "a review is answered, not stored: send it with POST",
     type_: Type::of::<SelfSubjectAccessReview>(),
     protobuf: Some(protobuf::self_subject_access_review),
     validate,
-    ..CORE
+    ..REVIEW
 };
 
 fn answer(principal: Principal, review: &mut Value) {

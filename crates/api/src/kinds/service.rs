@@ -1,13 +1,16 @@
 //! Service of Knative Serving: what people deploy.
 
-use ebb_model::knative::{READY, Service};
-use ebb_model::{Fault, Timestamp, validate};
+use std::collections::BTreeSet;
+
+use ebb_model::knative::{LABEL_CONFIGURATION, READY, Service};
+use ebb_model::{Timestamp, validate};
 use serde_json::{Value, json};
 
-use super::cells::{image, traffic};
-use super::{KNATIVE, replace, typed};
+use super::cells::{IMAGE, LATEST_CREATED, LATEST_READY, TRAFFIC, image, traffic};
+use super::{KNATIVE, checked, filled, revision, typed};
+use crate::admission::Lookup;
 use crate::registry::{Kind, Subresource, Type};
-use crate::table::{AGE, NAME, age, at, column, condition, wide};
+use crate::table::{AGE, NAME, age, at, column, condition};
 
 pub(crate) static KIND: Kind = Kind {
     kind: "Service",
@@ -20,20 +23,39 @@ pub(crate) static KIND: Kind = Kind {
     columns: &[
         NAME,
         column("URL", "Where it takes requests."),
-        column("LatestCreated", "Newest revision."),
-        column("LatestReady", "Newest revision that was ready."),
+        LATEST_CREATED,
+        LATEST_READY,
         column("Ready", "Whether it takes requests."),
         column("Reason", "Why it does not."),
         AGE,
-        wide("Image", "Image of the container that takes requests."),
-        wide("Traffic", "Shares of requests, by revision."),
+        IMAGE,
+        TRAFFIC,
     ],
     cells,
     type_: Type::of::<Service>(),
-    default,
-    validate,
+    default: |object| filled(object, validate::default_service),
+    validate: |new, old| checked(new, old, validate::service),
+    lookup: Some(Lookup {
+        kind: &revision::KIND,
+        label: LABEL_CONFIGURATION,
+        matters: names_another_revision,
+        check: |new, old, revisions| match (typed(new), old.map(typed).transpose()) {
+            (Ok(new), Ok(old)) => validate::traffic_revisions(&new, old.as_ref(), revisions),
+            (Err(fault), _) | (_, Err(fault)) => vec![fault],
+        },
+    }),
     ..KNATIVE
 };
+
+/// Whether a share goes to a revision that none went to before.
+fn names_another_revision(new: &Value, old: Option<&Value>) -> bool {
+    let names = |object: &Value| -> BTreeSet<String> {
+        let shares = object["spec"]["traffic"].as_array().into_iter().flatten();
+        shares.filter_map(|share| share["revisionName"].as_str().map(str::to_owned)).collect()
+    };
+    let before = old.map(names).unwrap_or_default();
+    names(new).iter().any(|name| !before.contains(name))
+}
 
 fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
     let (ready, reason) = condition(object, READY);
@@ -48,17 +70,4 @@ fn cells(object: &Value, now: Timestamp) -> Vec<Value> {
         image(object, "/spec/template/spec/containers"),
         traffic(object),
     ]
-}
-
-fn default(object: &mut Value) {
-    let Ok(mut service) = typed::<Service>(object) else { return };
-    validate::default_service(&mut service);
-    replace(object, &service);
-}
-
-fn validate(new: &Value, old: Option<&Value>) -> Vec<Fault> {
-    match (typed::<Service>(new), old.map(typed::<Service>).transpose()) {
-        (Ok(new), Ok(old)) => validate::service(&new, old.as_ref()),
-        (Err(fault), _) | (_, Err(fault)) => vec![fault],
-    }
 }

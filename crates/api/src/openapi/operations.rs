@@ -190,11 +190,14 @@ impl Of {
 
     fn patches(&self, part: Option<Subresource>) -> Vec<(&'static str, Value)> {
         let merge = json!({ "type": "object" });
+        let scale = part == Some(Subresource::Scale);
         let mut all = vec![(JSON_PATCH, json_patch()), (MERGE_PATCH, merge.clone())];
-        if self.kind.strategic && part != Some(Subresource::Scale) {
+        if self.kind.strategic || scale {
             all.push((STRATEGIC, merge));
         }
-        all.push((APPLY, self.object(part)));
+        if !scale {
+            all.push((APPLY, self.object(part)));
+        }
         all
     }
 

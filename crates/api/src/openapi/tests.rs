@@ -35,3 +35,13 @@ fn protobuf_is_for_those_who_ask_first() {
     assert!(!asks("text/plain") && !asks("application/json"));
     assert!(!wants_protobuf(&HeaderMap::new()));
 }
+
+#[test]
+fn what_may_be_sent_to_a_scale_is_what_is_taken() {
+    let paths = operations::of("serving.knative.dev", "v1");
+    let scale = paths.iter().find(|(path, _)| path.ends_with("/services/{name}/scale"));
+    let patch = scale.unwrap().1.iter().find(|operation| operation.method == "patch").unwrap();
+    let media: Vec<&str> = patch.body.iter().map(|(media, _)| *media).collect();
+    assert!(media.contains(&"application/strategic-merge-patch+json"), "{media:?}");
+    assert!(!media.contains(&"application/apply-patch+yaml"), "{media:?}");
+}

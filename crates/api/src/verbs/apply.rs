@@ -155,6 +155,7 @@ async fn made(
     config: &Tree,
     strictness: Strictness,
 ) -> Result<Response<Body>, Failure> {
+    create::check_allowed(context, target)?;
     if !target.kind.allows(Verb::Create) {
         let resource = target.kind.resource();
         let message = format!("{resource} are not made by applying: {}", target.kind.refused);

@@ -8,12 +8,13 @@ use super::writer::Writer;
 use super::{body_tree, commit, namespace, object, warn};
 use crate::admission::{self, Place, Strictness};
 use crate::apply::managers::Operation;
+use crate::auth::{Verb, authorize};
 use crate::body::Body;
 use crate::context::{Context, Target};
 use crate::decode::Tree;
 use crate::registry::Backing;
 use crate::status::Failure;
-use crate::{kinds, meta, storage};
+use crate::{kinds, meta, route, storage};
 
 /// How often another name is made when a generated one is taken.
 const NAME_TRIES: usize = 5;
@@ -29,15 +30,25 @@ pub(crate) async fn create(
     let writer = Writer::of(context, target, Operation::Update, "CreateOptions")?;
     let tree = body_tree(target.kind, content_type, bytes)?;
     let generated = target.name.is_none() && meta::text(&tree.value, "name").is_none();
-    for _ in 0..NAME_TRIES {
+    let mut tries = if generated { NAME_TRIES } else { 1 };
+    loop {
+        tries -= 1;
         let tree = Tree { value: tree.value.clone(), duplicates: tree.duplicates.clone() };
         let record = |object: &mut Value| writer.record_create(target.kind, object);
         match make(context, target, tree, strictness, &record).await {
-            Err(failure) if generated && failure.reason == "AlreadyExists" => {}
+            Err(failure) if tries > 0 && failure.reason == "AlreadyExists" => {}
             answer => return answer,
         }
     }
-    Err(Failure::internal("no free name was found for metadata.generateName"))
+}
+
+/// Whether the request may make its object. For those that were allowed to change it only: applying
+/// and, for some kinds, replacing make what is not there.
+///
+/// # Errors
+/// What [`authorize`] says.
+pub(super) fn check_allowed(context: &Context, target: &Target) -> Result<(), Failure> {
+    Ok(authorize(context.principal, Verb::Create, &route::made(target))?)
 }
 
 /// Admits and commits one form of a new object. `record` writes its `managedFields`.
@@ -59,8 +70,9 @@ pub(crate) async fn make(
     let now = context.app.deps.clock.now();
     // Held until the commit is done.
     let (usage, _under_way) = admission::usage(context, target).await?;
-    let place =
-        Place { namespace: target.namespace.as_deref(), name: target.name.as_deref(), usage };
+    let facts = &admission::facts(context, target, &tree.value, None).await?;
+    let (namespace, name) = (target.namespace.as_deref(), target.name.as_deref());
+    let place = Place { namespace, name, usage, facts };
     let hooks = &context.app.hooks;
     let mut admitted = admission::create(hooks, kind, tree, strictness, &place, now)?;
     record(&mut admitted.object);
@@ -94,3 +106,6 @@ pub(crate) async fn make(
     let response = object(context, target, StatusCode::CREATED, admitted.object);
     Ok(warn(response, &admitted.warnings))
 }
+
+#[cfg(test)]
+mod tests;

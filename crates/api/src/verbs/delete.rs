@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::delete_options::Options;
-use super::{commit, get, namespace, object, revision, warn};
+use super::{commit, get, namespace, object, pod, revision};
 use crate::admission;
 use crate::body::{self, Body};
 use crate::context::{Context, Target};
@@ -36,6 +36,7 @@ pub(crate) async fn delete(
     bytes: &[u8],
 ) -> Result<Response<Body>, Failure> {
     let options = Options::read(context, content_type, bytes)?;
+    let _turn = context.app.turns.take(target.key()).await;
     for _ in 0..TRIES {
         let record = get::record(context, target).await?;
         let found = storage::read(target.kind, &record)?;
@@ -45,7 +46,7 @@ pub(crate) async fn delete(
         }
         match one(context, target, &options, &record, found).await? {
             Outcome::Gone(object) if is(target.kind, &kinds::pod::KIND) => {
-                return Ok(answer_pod(context, target, &options, object));
+                return Ok(super::object(context, target, StatusCode::OK, object));
             }
             Outcome::Gone(object) => return Ok(success(target, &object)),
             Outcome::Marked(marked) => {
@@ -69,7 +70,7 @@ pub(crate) async fn one(
 ) -> Result<Outcome, Failure> {
     admission::delete(&context.app.hooks, target.kind, &object)?;
     if is(target.kind, &kinds::pod::KIND) {
-        return stop(context, target, options, object).await;
+        return pod::stop(context, target, options, record, object).await;
     }
     if is(target.kind, &kinds::namespace::KIND) {
         return namespace::terminate(context, target, options, record, object).await;
@@ -100,7 +101,7 @@ pub(crate) async fn mark_and_write(
     write(context, target, options, record, put, after).await
 }
 
-async fn write(
+pub(super) async fn write(
     context: &Context,
     target: &Target,
     options: &Options,
@@ -130,27 +131,6 @@ pub(crate) fn mark(context: &Context, object: &mut Value) {
     let now = context.app.deps.clock.now().to_rfc3339_seconds();
     object["metadata"]["deletionTimestamp"] = json!(now);
     object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-}
-
-/// Stops the instance. Its Pod goes when the instance has ended.
-async fn stop(
-    context: &Context,
-    target: &Target,
-    options: &Options,
-    mut pod: Value,
-) -> Result<Outcome, Failure> {
-    if !options.dry_run {
-        context.app.deps.platform.stop_pod(target.namespace(), target.name()).await?;
-    }
-    mark(context, &mut pod);
-    Ok(Outcome::Gone(pod))
-}
-
-/// Clients get the Pod that they deleted.
-fn answer_pod(context: &Context, target: &Target, options: &Options, pod: Value) -> Response<Body> {
-    let grace = "gracePeriodSeconds is not honoured: the grace period of the revision applies";
-    let warnings = if options.grace { vec![grace.to_owned()] } else { Vec::new() };
-    warn(object(context, target, StatusCode::OK, pod), &warnings)
 }
 
 /// Whether `kind` is that one.

@@ -15,9 +15,9 @@ use crate::{meta, storage};
 /// How often an object is tried again that is being changed.
 const TRIES: usize = 8;
 
-/// Removes every object of the collection that the selectors select, and answers the list of them
-/// as they were, or as they are where they wait for finalizers. `limit` and `continue` page what is
-/// read, as everything that is selected is deleted at once.
+/// Removes the objects that a list with the same options would show, and answers that list: the
+/// objects as they were before. With `limit`, so many at most; `continue` then leads to the rest of
+/// what there was.
 pub(crate) async fn delete(
     context: &Context,
     target: &Target,
@@ -26,25 +26,22 @@ pub(crate) async fn delete(
 ) -> Result<Response<Body>, Failure> {
     let options = Options::read(context, content_type, bytes)?;
     options.check_none()?;
-    context.query.number("limit")?;
-    let selector = list::selector(context, target)?;
-    let page = list::page(context, target, &selector, (None, None), usize::MAX).await?;
-    let targets: Vec<Target> = page.objects.iter().map(|object| named(target, object)).collect();
+    let list::Whole { objects, metadata, selector } = list::whole(context, target).await?;
+    let targets: Vec<Target> = objects.iter().map(|object| named(target, object)).collect();
     if is(target.kind, &kinds::revision::KIND) {
         // All or nothing: one that takes requests stays, and then so do the others.
         for target in &targets {
             revision::check_unrouted(context, target).await?;
         }
     }
-    let mut items = Vec::with_capacity(targets.len());
     for target in &targets {
-        items.extend(remove(context, target, &options, |object| selector.matches(object)).await?);
+        remove(context, target, &options, |object| selector.matches(object)).await?;
     }
     let list = json!({
         "kind": format!("{}List", target.kind.kind),
         "apiVersion": target.kind.api_version(),
-        "metadata": { "resourceVersion": page.version.to_string() },
-        "items": items,
+        "metadata": metadata,
+        "items": objects,
     });
     Ok(body::json(StatusCode::OK, &list))
 }
@@ -61,19 +58,19 @@ async fn remove(
     target: &Target,
     options: &Options,
     selected: impl Fn(&Value) -> bool,
-) -> Result<Option<Value>, Failure> {
+) -> Result<(), Failure> {
     let store = context.app.store(target.kind);
     for _ in 0..TRIES {
-        let Some(record) = store.get(&target.key()).await? else { return Ok(None) };
+        let Some(record) = store.get(&target.key()).await? else { return Ok(()) };
         let object = storage::read(target.kind, &record)?;
         if !selected(&object) {
-            return Ok(None);
+            return Ok(());
         }
         match delete::one(context, target, options, &record, object).await {
-            Ok(Outcome::Gone(object) | Outcome::Marked(object)) => return Ok(Some(object)),
+            Ok(Outcome::Gone(_) | Outcome::Marked(_)) => return Ok(()),
             Ok(Outcome::Changed) => {}
             // Somebody else was faster.
-            Err(failure) if failure.status == StatusCode::NOT_FOUND => return Ok(None),
+            Err(failure) if failure.status == StatusCode::NOT_FOUND => return Ok(()),
             Err(failure) => return Err(failure),
         }
     }

@@ -17,6 +17,9 @@ pub(crate) const ORPHAN: &str = "orphan";
 /// Finalizer of an object that waits until its dependents are gone.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
+/// Longest time that a Pod can be given: 68 years, so that it ends at a time that can be written.
+const PERIOD_MAX_S: u32 = i32::MAX.unsigned_abs();
+
 /// What becomes of the dependents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Propagation {
@@ -35,8 +38,8 @@ pub(crate) struct Options {
     /// Whether the client used the old field to ask for the dependents to go, too.
     pub(crate) cascades: bool,
     pub(crate) dry_run: bool,
-    /// A grace period of the client's own choice.
-    pub(crate) grace: bool,
+    /// Seconds that a Pod is given by the client, at most [`PERIOD_MAX_S`].
+    pub(crate) period_s: Option<u32>,
 }
 
 impl Options {
@@ -70,7 +73,6 @@ impl Options {
             return Err(Failure::invalid(&KIND, "", faults));
         }
         let preconditions = given.preconditions.unwrap_or_default();
-        let grace = given.grace_period_seconds.is_some();
         let old = match given.orphan_dependents {
             Some(orphan) => Some(orphan),
             None => flag(query, "orphanDependents")?,
@@ -81,7 +83,7 @@ impl Options {
             propagation,
             cascades: old == Some(false),
             dry_run,
-            grace: query.number("gracePeriodSeconds")?.is_some() || grace,
+            period_s: given.grace_period_seconds.or(seconds(query)?).map(period),
         })
     }
 
@@ -204,6 +206,20 @@ fn propagation(
             None
         }
     })
+}
+
+/// `gracePeriodSeconds` of the query.
+fn seconds(query: &Query) -> Result<Option<i64>, Failure> {
+    let Some(text) = query.get("gracePeriodSeconds") else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        let message = format!("gracePeriodSeconds={text:?} is not a whole number");
+        Failure::bad_request("INVALID_PARAMETER", message)
+    })
+}
+
+/// A negative period means one second, as in Kubernetes.
+fn period(seconds: i64) -> u32 {
+    u32::try_from(if seconds < 0 { 1 } else { seconds }).unwrap_or(PERIOD_MAX_S).min(PERIOD_MAX_S)
 }
 
 /// A flag that may be absent, which is not the same as false.

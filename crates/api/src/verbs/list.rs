@@ -29,21 +29,31 @@ pub(crate) async fn list(context: &Context, target: &Target) -> Result<Response<
     answer::answer(context, target, options).await
 }
 
-/// Objects as of one version.
-pub(crate) struct Page {
+/// What a list of whole objects would answer, read at once.
+pub(crate) struct Whole {
     pub(crate) objects: Vec<Value>,
-    pub(crate) version: u64,
+    /// Metadata of the list: its version, and what follows it.
+    pub(crate) metadata: Value,
+    pub(crate) selector: Selector,
 }
 
-/// Reads at most `limit` selected objects from `start` on, all as of one version.
-pub(crate) async fn page(
-    context: &Context,
-    target: &Target,
-    selector: &Selector,
-    (at, after): (Option<u64>, Option<String>),
-    limit: usize,
-) -> Result<Page, Failure> {
-    let mut pages = Pages::new(context, target, selector.clone()).from(at, after).limit(limit);
+/// Reads what a list with the options of this request would show.
+///
+/// # Errors
+/// As those of a list.
+pub(crate) async fn whole(context: &Context, target: &Target) -> Result<Whole, Failure> {
+    let options = options::Options::of(context, target)?;
+    let options::Options { selector, limit, at, after, remaining, continued, .. } = options;
+    let failed = |failure| answer::expired(failure, continued, after.as_ref());
+    let pages = Pages::new(context, target, selector.clone()).from(at, after.clone());
+    let mut pages = pages.limit(limit).remaining(remaining);
+    let objects = objects(target, &mut pages).await.map_err(failed)?;
+    check_not_older(context, pages.version())?;
+    let metadata = answer::metadata(&pages).await.map_err(failed)?;
+    Ok(Whole { objects, metadata, selector })
+}
+
+async fn objects(target: &Target, pages: &mut Pages) -> Result<Vec<Value>, Failure> {
     let mut objects = Vec::new();
     while let Some(found) = pages.next().await? {
         for one in found {
@@ -53,7 +63,7 @@ pub(crate) async fn page(
             });
         }
     }
-    Ok(Page { objects, version: pages.version() })
+    Ok(objects)
 }
 
 /// Prefix of the keys that can be meant.

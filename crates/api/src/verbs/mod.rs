@@ -9,6 +9,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod namespace;
 pub(crate) mod patch;
+mod pod;
 pub(crate) mod review;
 pub(crate) mod revision;
 pub(crate) mod scale;

@@ -16,7 +16,8 @@ use crate::registry::Subresource;
 use crate::status::Failure;
 use crate::{meta, storage};
 
-/// How often a change without a version is tried again when another one came between.
+/// How often a change without a version is tried again when a controller's came between; those of
+/// clients wait for their turn.
 const TRIES: usize = 8;
 
 /// What an object shall become.
@@ -40,6 +41,7 @@ pub(crate) async fn update(
     let tree = body_tree(target.kind, content_type, bytes)?;
     let versioned = meta::text(&tree.value, "resourceVersion").is_some();
     if target.kind.put_creates && !versioned && !get::exists(context, target).await? {
+        create::check_allowed(context, target)?;
         match create::create(context, target, content_type, bytes).await {
             // Somebody else was faster: then this is a change of theirs.
             Err(failure) if failure.reason == "AlreadyExists" => {}
@@ -89,6 +91,8 @@ where
     let strictness = Strictness::of(&context.query)?;
     let dry_run = context.query.dry_run()?;
     let writer = Writer::of(context, target, Operation::Update, options)?;
+    // From here on nothing waits for the client.
+    let _turn = context.app.turns.take(target.key()).await;
     for _ in 0..TRIES {
         let record = get::record(context, target).await?;
         let old = storage::read(kind, &record)?;
@@ -103,7 +107,8 @@ where
             Some(Subresource::Status) => admission::update_status,
             _ => admission::update,
         };
-        let admitted = admit(&context.app.hooks, kind, tree, strictness, &old)?;
+        let facts = admission::facts(context, target, &tree.value, Some(&old)).await?;
+        let admitted = admit(&context.app.hooks, kind, tree, strictness, (&old, &facts))?;
         if must_be && !versioned {
             return Err(unconditional(target));
         }

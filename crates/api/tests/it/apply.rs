@@ -147,6 +147,10 @@ async fn what_cannot_be_applied() {
         refused["message"],
         "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
     );
+    let bad = config.replace("\"a\"", "\"Bad_Name\"");
+    let (status, refused) =
+        apply(&world, &format!("{MAPS}/Bad_Name"), "fieldManager=one", &bad).await;
+    assert_eq!((status.as_u16(), code(&refused)), (422, "INVALID_NAME"), "{refused}");
     let list = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a",
         "finalizers": ["x.dev/a", "x.dev/a"]}});
     for (body, status, why) in [

@@ -182,7 +182,7 @@ async fn a_collection_is_deleted_as_selected_and_listed() {
     let mut held = config_map("d", "x");
     held["metadata"]["finalizers"] = json!(["example.com/hold"]);
     assert_eq!(world.post(MAPS, &held).await.0, 201);
-    let request = world.request(Method::DELETE, &format!("{MAPS}?labelSelector=app%3Dx&limit=1"));
+    let request = world.request(Method::DELETE, &format!("{MAPS}?labelSelector=app%3Dx"));
     let (status, list) = world.ask(request).await;
     assert_eq!((status.as_u16(), &list["kind"]), (200, &json!("ConfigMapList")), "{list}");
     let names: Vec<&str> = list["items"]
@@ -192,16 +192,138 @@ async fn a_collection_is_deleted_as_selected_and_listed() {
         .map(|i| i["metadata"]["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["a", "c", "d"]);
-    assert!(list["items"][2]["metadata"]["deletionTimestamp"].is_string());
+    assert!(list["items"][2]["metadata"]["deletionTimestamp"].is_null(), "as it was before");
+    let held = world.get(&format!("{MAPS}/d")).await.1;
+    assert!(held["metadata"]["deletionTimestamp"].is_string());
     let left = world.get(MAPS).await.1;
     assert_eq!(left["items"].as_array().unwrap().len(), 2, "{left}");
     let (status, refused) = world.delete(MAPS, &json!({"preconditions": {"uid": "x"}})).await;
     assert_eq!((status.as_u16(), code(&refused)), (422, "FORBIDDEN_FIELD"));
     let request = world.request(Method::DELETE, &format!("{MAPS}?fieldSelector=metadata.name%3Db"));
     assert_eq!(world.ask(request).await.1["items"].as_array().unwrap().len(), 1);
-    let (_, marked) = world.delete(MAPS, &policy("Orphan")).await;
-    let finalizers = &marked["items"][0]["metadata"]["finalizers"];
+    world.delete(MAPS, &policy("Orphan")).await;
+    let finalizers = &world.get(&format!("{MAPS}/d")).await.1["metadata"]["finalizers"];
     assert_eq!(*finalizers, json!(["example.com/hold", "orphan"]));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_collection_is_deleted_page_by_page() {
+    let world = World::new();
+    for n in 0..5 {
+        made(&world, &format!("m-{n}")).await;
+    }
+    let remove = async |query: &str| {
+        let (status, list) =
+            world.ask(world.request(Method::DELETE, &format!("{MAPS}?{query}"))).await;
+        assert_eq!(status, 200, "{list}");
+        let names = list["items"].as_array().unwrap().iter();
+        let names: Vec<String> =
+            names.map(|item| item["metadata"]["name"].as_str().unwrap().to_owned()).collect();
+        (names, list["metadata"].clone())
+    };
+    let left = async || world.get(MAPS).await.1["items"].as_array().unwrap().len();
+    let (names, metadata) = remove("limit=2&dryRun=All").await;
+    assert_eq!((names.len(), left().await), (2, 5), "{metadata}");
+    let (names, metadata) = remove("limit=2").await;
+    assert_eq!((names, left().await), (vec!["m-0".to_owned(), "m-1".to_owned()], 3));
+    assert_eq!(metadata["remainingItemCount"], 3);
+    made(&world, "m-2a").await;
+    let token = metadata["continue"].as_str().unwrap();
+    let (names, metadata) = remove(&format!("limit=2&continue={token}")).await;
+    assert_eq!(names, ["m-2", "m-3"], "{metadata}");
+    assert_eq!(metadata["remainingItemCount"], 1);
+    let token = metadata["continue"].as_str().unwrap();
+    let (names, metadata) = remove(&format!("continue={token}")).await;
+    assert_eq!(names, ["m-4"]);
+    assert_eq!(
+        (&metadata["continue"], &metadata["remainingItemCount"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(left().await, 1, "what came later is of no page");
+    let request = world.request(Method::DELETE, &format!("{MAPS}?continue=x"));
+    assert_eq!(code(&world.ask(request).await.1), "INVALID_CONTINUE");
+    assert_eq!(left().await, 1);
+    world.end().await;
+}
+
+/// A Pod that a test stores.
+async fn pod(world: &World, name: &str) -> Value {
+    let pod = json!({"metadata": {"name": name, "namespace": "default", "uid": format!("uid-{name}")},
+        "spec": {"terminationGracePeriodSeconds": 10, "containers": []},
+        "status": {"phase": "Running"}});
+    world.put_stored(&world.live, &key::object("", "pods", "default", name), &pod).await;
+    world.get(&format!("{PODS}/{name}")).await.1
+}
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+#[tokio::test]
+async fn a_pod_gets_the_time_that_is_asked_for() {
+    let world = World::new();
+    // These controllers take their time.
+    *world.platform.live.lock().unwrap() = None;
+    let seconds = std::time::Duration::from_secs;
+    for (name, body, query, shown, told) in [
+        ("a", json!({}), "", json!(10), None),
+        ("b", json!({"gracePeriodSeconds": 60}), "", json!(60), Some(seconds(60))),
+        ("c", json!({"gracePeriodSeconds": -5}), "", json!(1), Some(seconds(1))),
+        ("d", Value::Null, "?gracePeriodSeconds=3", json!(3), Some(seconds(3))),
+        ("e", Value::Null, "?gracePeriodSeconds=-1", json!(1), Some(seconds(1))),
+        ("f", json!({"gracePeriodSeconds": 0}), "", Value::Null, Some(seconds(0))),
+    ] {
+        pod(&world, name).await;
+        let one = format!("{PODS}/{name}");
+        let request = world.request(Method::DELETE, &format!("{one}{query}"));
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let (status, answer) = world.ask(request).await;
+        assert_eq!((status.as_u16(), &answer["kind"]), (200, &json!("Pod")), "{answer}");
+        assert_eq!(answer["metadata"]["deletionGracePeriodSeconds"], shown, "{name}");
+        let last = world.platform.periods.lock().unwrap().last().cloned().unwrap();
+        assert_eq!(last, (Some(format!("uid-{name}")), told), "{name}");
+        let (status, stored) = world.get(&one).await;
+        if name == "f" {
+            assert_eq!(status, 404, "it is gone at once");
+        } else {
+            assert_eq!(stored, answer, "it is marked in one commit");
+        }
+    }
+    let huge = json!({"gracePeriodSeconds": i64::MAX});
+    pod(&world, "g").await;
+    let (status, marked) = world.delete(&format!("{PODS}/g"), &huge).await;
+    assert_eq!(status, 200);
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], i32::MAX);
+    // A second deletion makes it sooner, never later.
+    for (period, shown) in [(json!(60), 60), (json!(90), 60), (Value::Null, 60), (json!(5), 5)] {
+        let options = json!({"gracePeriodSeconds": period});
+        let (_, marked) = world.delete(&format!("{PODS}/g"), &options).await;
+        assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], shown, "{period}");
+    }
+    world.delete(&format!("{PODS}/g"), &json!({"gracePeriodSeconds": 0})).await;
+    assert_eq!(world.get(&format!("{PODS}/g")).await.0, 404);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_pod_that_is_not_the_one_meant_is_not_stopped() {
+    let world = World::new();
+    let object = pod(&world, "a").await;
+    let version = object["metadata"]["resourceVersion"].clone();
+    for wrong in [json!({"uid": "other"}), json!({"resourceVersion": "1"})] {
+        let options = json!({"preconditions": wrong, "gracePeriodSeconds": 0});
+        let (status, refused) = world.delete(&format!("{PODS}/a"), &options).await;
+        assert_eq!((status.as_u16(), code(&refused)), (409, "CONFLICT"), "{refused}");
+    }
+    let request = world.request(Method::DELETE, &format!("{PODS}/a?gracePeriodSeconds=x"));
+    assert_eq!(world.ask(request).await.0, 400);
+    let request =
+        world.request(Method::DELETE, &format!("{PODS}/a?dryRun=All&gracePeriodSeconds=0"));
+    assert_eq!(world.ask(request).await.0, 200);
+    assert!(world.platform.stopped.lock().unwrap().is_empty());
+    assert_eq!(world.get(&format!("{PODS}/a")).await.1, object, "nothing happened");
+    let options = json!({"preconditions": {"uid": "uid-a", "resourceVersion": version}});
+    assert_eq!(world.delete(&format!("{PODS}/a"), &options).await.0, 200);
+    assert_eq!(*world.platform.stopped.lock().unwrap(), ["default/a"]);
     world.end().await;
 }
 

@@ -38,6 +38,12 @@ async fn aggregated_discovery() {
 #[tokio::test]
 async fn plain_discovery() {
     let world = World::new();
+    let index = world.get("/").await.1;
+    for path in index["paths"].as_array().unwrap() {
+        let request = world.request(Method::GET, path.as_str().unwrap());
+        assert_eq!(request.send().await.unwrap().status(), 200, "{path}");
+    }
+    assert!(index["paths"].as_array().unwrap().contains(&json!("/apis/serving.knative.dev/v1")));
     assert_eq!(world.get("/api").await.1["versions"], json!(["v1"]));
     let groups = world.get("/apis").await.1;
     let groups: Vec<_> = groups["groups"].as_array().unwrap().iter().collect();

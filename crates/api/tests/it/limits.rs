@@ -80,6 +80,10 @@ impl Store for Full {
         self.0.scan(prefix, at, after, limit).await
     }
 
+    async fn count(&self, prefix: &str, at: u64, after: Option<&str>) -> Result<u64, Error> {
+        self.0.count(prefix, at, after).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<u64, Error> {
         if commit.actor == "admin" {
             return Err(Error::DiskFull("on purpose".to_owned()));

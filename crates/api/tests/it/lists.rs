@@ -358,3 +358,33 @@ async fn tables_have_columns_and_rows() {
     assert_eq!(table["rows"][0]["object"], Value::Null);
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_page_says_how_many_objects_follow() {
+    let world = World::new();
+    for n in 0..5 {
+        assert_eq!(world.post(MAPS, &config_map(&format!("m-{n}"), "x")).await.0, 201);
+    }
+    let page =
+        async |query: &str| world.get(&format!("{MAPS}?{query}")).await.1["metadata"].clone();
+    let first = page("limit=2").await;
+    assert_eq!(first["remainingItemCount"], 3, "{first}");
+    // They are those of the version that is shown, whatever happens meanwhile.
+    assert_eq!(world.delete(&format!("{MAPS}/m-4"), &json!({})).await.0, 200);
+    assert_eq!(world.post(MAPS, &config_map("m-9", "x")).await.0, 201);
+    assert_eq!(world.post(MAPS, &config_map("m-99", "x")).await.0, 201);
+    let token = first["continue"].as_str().unwrap();
+    let second = page(&format!("limit=2&continue={token}")).await;
+    assert_eq!(second["remainingItemCount"], 1, "{second}");
+    let token = second["continue"].as_str().unwrap();
+    let last = page(&format!("limit=2&continue={token}")).await;
+    assert!(last.get("remainingItemCount").is_none() && last.get("continue").is_none(), "{last}");
+    for all in ["", "limit=6", "limit=0"] {
+        assert!(page(all).await.get("remainingItemCount").is_none(), "{all}: nothing follows");
+    }
+    for some in ["limit=1&labelSelector=app%3Dx", "limit=1&fieldSelector=metadata.name!%3Dz"] {
+        let metadata = page(some).await;
+        assert!(metadata["continue"].is_string() && metadata.get("remainingItemCount").is_none());
+    }
+    world.end().await;
+}

@@ -5,6 +5,7 @@
 mod apply;
 mod auth;
 mod bad_input;
+mod bookmarks;
 mod deletion;
 mod discovery;
 mod excess;

@@ -151,7 +151,7 @@ async fn every_route_has_an_operation() {
     }
     let added = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     let documents =
-        ["/version", "/healthz", "/livez", "/readyz", "/api", "/apis", added, "/openapi"];
+        ["/", "/version", "/healthz", "/livez", "/readyz", "/api", "/apis", added, "/openapi"];
     for route in ebb_api::routes() {
         let path = route.path;
         if documents.contains(&path.as_str())

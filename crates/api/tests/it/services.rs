@@ -5,7 +5,7 @@ use expect_test::expect_file;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{SERVICES, World, service};
+use crate::world::{SERVICES, World, code, service};
 
 const GROUP: &str = "serving.knative.dev";
 
@@ -111,5 +111,19 @@ async fn an_explanation_is_answered() {
     let (status, explanation) = world.get(path).await;
     assert_eq!((status.as_u16(), &explanation["decisions"]), (200, &json!([])));
     assert_eq!(explanation["coldStarts"], json!([]));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_the_connection_lives() {
+    let world = World::new();
+    assert_eq!(world.post(SERVICES, &service("panics")).await.0, 201);
+    let path = "/apis/ebb.dev/v1/namespaces/default/services/panics/explain";
+    for _ in 0..2 {
+        let (status, failed) = world.get(path).await;
+        assert_eq!((status.as_u16(), code(&failed)), (500, "INTERNAL"));
+        assert!(!failed.to_string().contains("on purpose"), "{failed}");
+    }
+    assert_eq!(world.get(SERVICES).await.0, 200);
     world.end().await;
 }

@@ -37,17 +37,27 @@ pub(crate) struct World {
 pub(crate) struct Pods {
     pub(crate) instances: Mutex<BTreeMap<(String, String), (InstanceId, String)>>,
     pub(crate) stopped: Mutex<Vec<String>>,
+    /// With which identity and in what time.
+    pub(crate) periods: Mutex<Vec<(Option<String>, Option<std::time::Duration>)>>,
     pub(crate) live: Mutex<Option<Arc<dyn Store>>>,
 }
 
 #[async_trait]
 impl Platform for Pods {
     async fn explain(&self, _namespace: &str, service: &str) -> Option<Explanation> {
+        assert_ne!(service, "panics", "on purpose");
         (service == "hello").then(Explanation::default)
     }
 
-    async fn stop_pod(&self, namespace: &str, pod: &str) -> Result<(), Fault> {
+    async fn stop_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: Option<&str>,
+        period: Option<std::time::Duration>,
+    ) -> Result<(), Fault> {
         self.stopped.lock().unwrap().push(format!("{namespace}/{pod}"));
+        self.periods.lock().unwrap().push((uid.map(str::to_owned), period));
         let live = self.live.lock().unwrap().clone();
         if let Some(live) = live {
             let key = ebb_model::key::object("", "pods", namespace, pod);

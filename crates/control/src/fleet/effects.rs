@@ -29,6 +29,31 @@ const EVENT: Duration = Duration::from_secs(1);
 /// Waits between tries to stop an instance that the engine could not stop.
 const STOP: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
+/// The time that an instance gets to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    /// For its requests.
+    pub(crate) limit: Duration,
+    /// For itself after that, between SIGTERM and kill.
+    pub(crate) grace: Duration,
+    /// When all of it is over, if somebody said so. Requests then get what is left beside `grace`,
+    /// and it gets what they left.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl Time {
+    /// Time for the requests, from now.
+    fn for_requests(self, now: Timestamp) -> Duration {
+        let left = self.until.map(|until| until.since(now).saturating_sub(self.grace));
+        left.map_or(self.limit, |left| left.min(self.limit))
+    }
+
+    /// Time between SIGTERM and kill, from now.
+    fn for_itself(self, now: Timestamp) -> Duration {
+        self.until.map_or(self.grace, |until| until.since(now))
+    }
+}
+
 /// What has to be done.
 pub(crate) enum Effect {
     // Order matters where effects come together: what a request waits for goes first.
@@ -54,8 +79,7 @@ pub(crate) enum Effect {
     /// Let the instance finish its requests, then stop it.
     Drain {
         id: InstanceId,
-        limit: Duration,
-        grace: Duration,
+        time: Time,
     },
     Ended {
         id: InstanceId,
@@ -109,9 +133,9 @@ fn carry_out(shared: &Arc<Shared>, step: Step) {
                 shared.replicas_changed(&revision);
             }
             Effect::RemoveEndpoint(id) => shared.data_plane.remove_endpoint(&revision, &id),
-            Effect::Drain { id, limit, grace } => {
+            Effect::Drain { id, time } => {
                 shared.pods.stopping(&id);
-                drain(shared, &revision, id, limit, grace);
+                drain(shared, &revision, id, time);
             }
             Effect::Ended { id, record } => {
                 shared.explain.ended(&id);
@@ -216,19 +240,14 @@ pub(crate) fn keep_stopping(shared: &Arc<Shared>, id: InstanceId) {
 }
 
 /// Lets an instance finish its requests, then stops it. At shutdown everything is stopped anyway.
-fn drain(
-    shared: &Arc<Shared>,
-    revision: &RevisionKey,
-    id: InstanceId,
-    limit: Duration,
-    grace: Duration,
-) {
+fn drain(shared: &Arc<Shared>, revision: &RevisionKey, id: InstanceId, time: Time) {
     let (shared, revision) = (shared.clone(), revision.clone());
     let tasks = shared.tasks.clone();
     tasks.spawn("control-stop", async move {
         let stopped = async {
+            let limit = time.for_requests(shared.clock.now());
             shared.data_plane.drain_endpoint(&revision, &id, limit).await;
-            stop(&shared, &id, grace).await;
+            stop(&shared, &id, time.for_itself(shared.clock.now())).await;
         };
         tokio::select! {
             biased;
@@ -298,4 +317,27 @@ fn report(shared: &Shared, template: &Template, failure: &Failure) {
     let revision = template.revision.metadata.name.as_deref().unwrap_or_default();
     let message = format!("{revision}: {}", failure.message);
     shared.events.record(&template.subject, Level::Warning, &failure.code, &message);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_time_is_for_requests_and_for_the_end() {
+        let at = |s: u64| Timestamp::from_micros(s * 1_000_000);
+        let s = Duration::from_secs;
+        let time = |until| Time { limit: s(300), grace: s(10), until };
+        for (until, now, finish, end) in [
+            (None, 5, 300, 10),
+            (Some(at(65)), 5, 50, 60),
+            (Some(at(6)), 5, 0, 1),
+            (Some(at(5)), 5, 0, 0),
+            (Some(at(5)), 7, 0, 0),
+            (Some(at(1005)), 5, 300, 1000),
+        ] {
+            let time = time(until);
+            assert_eq!((time.for_requests(at(now)), time.for_itself(at(now))), (s(finish), s(end)));
+        }
+    }
 }

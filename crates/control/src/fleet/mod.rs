@@ -61,7 +61,20 @@ pub(crate) struct Fleet {
 struct Units {
     by_key: BTreeMap<RevisionKey, Unit>,
     by_instance: BTreeMap<InstanceId, RevisionKey>,
+    /// The last epoch that was given to a unit: none is ever given twice.
+    epoch: u64,
     closed: bool,
+}
+
+impl Units {
+    /// The unit of the revision, made if need be.
+    fn unit(&mut self, revision: &RevisionKey, settings: &Settings) -> &mut Unit {
+        let Self { by_key, epoch, .. } = self;
+        by_key.entry(revision.clone()).or_insert_with(|| {
+            *epoch += 1;
+            Unit::new(settings.clone(), *epoch)
+        })
+    }
 }
 
 /// What has to be carried out for a revision after one change of it.
@@ -90,9 +103,8 @@ impl Fleet {
     /// The revision may run. Answers whether what to start it from has to be made: `Some(epoch)`.
     pub(crate) fn ensure(&self, revision: &RevisionKey, settings: Settings) -> Option<u64> {
         let mut units = self.lock();
-        let unit = units.by_key.entry(revision.clone());
-        let known = matches!(unit, std::collections::btree_map::Entry::Occupied(_));
-        let unit = unit.or_insert_with(|| Unit::new(settings.clone()));
+        let known = units.by_key.contains_key(revision);
+        let unit = units.unit(revision, &settings);
         let same = known
             && unit.settings.routed == settings.routed
             && unit.settings.policy == settings.policy
@@ -120,10 +132,10 @@ impl Fleet {
     ) -> oneshot::Receiver<Result<(), Failure>> {
         let (verdict, answer) = oneshot::channel();
         let mut units = self.lock();
-        let unit =
-            units.by_key.entry(revision.clone()).or_insert_with(|| Unit::new(settings.clone()));
+        let unit = units.unit(revision, &settings);
         unit.settings = settings;
         unit.spec = Spec::Ready(Arc::new(spec));
+        unit.stale = false;
         unit.retired = false;
         unit.validation = Some(verdict);
         drop(units);
@@ -136,6 +148,7 @@ impl Fleet {
         if let Some(unit) = self.lock().by_key.get_mut(revision) {
             unit.retired = true;
             unit.validation = None;
+            unit.refresh();
         } else {
             return;
         }
@@ -263,19 +276,35 @@ impl Fleet {
     /// Secrets or config maps of the namespace, or of all, changed: what instances are started from is made
     /// anew at the next start. Running ones keep what they have.
     pub(crate) fn forget_specs(&self, namespace: Option<&str>) {
-        for (revision, unit) in &mut self.lock().by_key {
+        let mut units = self.lock();
+        let Units { by_key, epoch, .. } = &mut *units;
+        for (revision, unit) in by_key {
             let here = namespace.is_none_or(|namespace| revision.namespace == namespace);
             let ours = here && unit.settings.uses_sources;
-            if ours && unit.validation.is_none() {
-                unit.epoch += 1;
+            if ours && unit.validation.is_some() {
+                unit.stale = true;
+            } else if ours {
+                *epoch += 1;
+                unit.epoch = *epoch;
                 unit.spec = Spec::None;
             }
         }
     }
 
     /// Takes one instance out of service and stops it.
-    pub(crate) fn stop_one(&self, id: &InstanceId) -> Option<Outstanding> {
-        self.with(id, |unit, _| unit.drain(id).into_iter().collect())
+    /// With a `period` it is gone at the end of that, whatever the revision says.
+    pub(crate) fn stop_one(
+        &self,
+        id: &InstanceId,
+        period: Option<Duration>,
+    ) -> Option<Outstanding> {
+        self.with(id, |unit, now| {
+            let effect = match period {
+                Some(period) => unit.drain_until(id, now.plus(period)),
+                None => unit.drain(id),
+            };
+            effect.into_iter().collect()
+        })
     }
 
     /// Instances that the engine has taken on: what it lists from now on has each of them that

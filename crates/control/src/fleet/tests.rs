@@ -241,7 +241,7 @@ fn effects_come_in_the_order_of_the_changes() {
     let (ids, _) = world.decide();
     world.ready(&ids);
     // Whoever handed in `Ready` did not come to carry it out; whoever stops the instance does.
-    assert!(world.fleet.stop_one(&ids[0]).is_some());
+    assert!(world.fleet.stop_one(&ids[0], None).is_some());
     assert_eq!(world.handed_in(), ["ready", "drain"]);
 }
 
@@ -250,14 +250,14 @@ fn an_instance_is_not_stopped_before_its_start_is_taken() {
     let world = World::new(TIMEOUT);
     world.hold(1);
     let (ids, _) = world.decide();
-    assert_eq!(world.fleet.stop_one(&ids[0]), None);
+    assert_eq!(world.fleet.stop_one(&ids[0], None), None);
     assert!(world.handed_in().is_empty());
     assert!(world.fleet.start_taken(&ids[0]).is_some());
     assert_eq!(world.handed_in(), ["drain"]);
-    assert_eq!(world.fleet.stop_one(&ids[0]), None, "once is enough");
+    assert_eq!(world.fleet.stop_one(&ids[0], None), None, "once is enough");
     // One that was refused needs no stop.
     let (ids, _) = world.decide();
-    assert_eq!(world.fleet.stop_one(&ids[0]), None);
+    assert_eq!(world.fleet.stop_one(&ids[0], None), None);
     world.fail(&ids);
     assert!(!world.handed_in().contains(&"drain"));
 }
@@ -273,4 +273,47 @@ fn what_the_engine_has_not_taken_yet_is_not_missed() {
     assert_eq!(world.fleet.missed(&before, &[]), [], "taken after the list was asked for");
     let missed = world.fleet.missed(&world.fleet.taken(), &[]);
     assert_eq!(missed, [(ids[0].clone(), EngineEventKind::Exited(ExitRecord::default()))]);
+}
+
+fn ready_spec(world: &World) -> (Settings, InstanceSpec) {
+    let units = world.fleet.lock();
+    let unit = &units.by_key[&world.revision];
+    let Spec::Ready(spec) = &unit.spec else { panic!("it was made") };
+    (unit.settings.clone(), InstanceSpec::clone(spec))
+}
+
+#[test]
+fn what_was_made_for_a_revision_is_not_taken_for_a_later_one_of_its_name() {
+    let world = World::new(TIMEOUT);
+    let (settings, spec) = ready_spec(&world);
+    world.fleet.lock().by_key.get_mut(&world.revision).unwrap().spec = Spec::None;
+    let epoch = world.fleet.ensure(&world.revision, settings.clone()).unwrap();
+    world.fleet.retire(&world.revision);
+    world.decide();
+    assert!(!world.fleet.has(&world.revision));
+    assert_ne!(world.fleet.ensure(&world.revision, settings), Some(epoch));
+    assert_eq!(world.fleet.prepared(&world.revision, epoch, Ok(spec)), None);
+    let units = world.fleet.lock();
+    assert!(matches!(units.by_key[&world.revision].spec, Spec::Preparing { .. }));
+}
+
+#[test]
+fn secrets_that_change_while_the_first_instance_starts_are_read_again_for_the_next() {
+    let world = World::new(TIMEOUT);
+    let (settings, spec) = ready_spec(&world);
+    let settings = Settings { uses_sources: true, ..settings };
+    let mut answer = world.fleet.validate(&world.revision, settings, spec);
+    let (ids, _) = world.decide();
+    world.fleet.forget_specs(Some("default"));
+    world.ready(&ids);
+    world.fleet.outbox.work_off(|step| {
+        for effect in step.effects {
+            if let Effect::Verdict(verdict, outcome) = effect {
+                verdict.send(outcome).unwrap();
+            }
+        }
+    });
+    assert_eq!(answer.try_recv(), Ok(Ok(())));
+    let units = world.fleet.lock();
+    assert!(matches!(units.by_key[&world.revision].spec, Spec::None));
 }

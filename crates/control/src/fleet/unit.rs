@@ -15,7 +15,7 @@ use ebb_rules::scale::{self, Candidate, Decision, Demand, Failures, Why};
 use tokio::sync::oneshot;
 
 use super::Settings;
-use super::effects::Effect;
+use super::effects::{Effect, Time};
 use crate::failure::{self, Failure};
 
 /// An instance that lived that long after it became ready did not crash on account of its start.
@@ -66,6 +66,8 @@ pub(super) struct Instance {
     /// Whether the engine has answered that the start is under way. Before that a stop would find
     /// nothing, and the start would come after it.
     pub(super) taken: bool,
+    /// When it is killed at the latest, if somebody said so.
+    pub(super) until: Option<Timestamp>,
 }
 
 /// Told what became of the first instance.
@@ -75,8 +77,10 @@ pub(super) type Verdict = oneshot::Sender<Result<(), Failure>>;
 pub(crate) struct Unit {
     pub(super) settings: Settings,
     pub(super) spec: Spec,
-    /// Rises when `spec` is thrown away, so that one made from older secrets is not taken.
+    /// Another one when `spec` is thrown away, so that one made from older secrets is not taken.
     pub(super) epoch: u64,
+    /// `spec` is older than the secrets, and is only kept until the first instance has shown itself.
+    pub(super) stale: bool,
     pub(super) instances: BTreeMap<InstanceId, Instance>,
     pub(super) validation: Option<Verdict>,
     pub(super) retired: bool,
@@ -94,11 +98,12 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, epoch: u64) -> Self {
         Self {
             settings,
             spec: Spec::None,
-            epoch: 0,
+            epoch,
+            stale: false,
             instances: BTreeMap::new(),
             validation: None,
             retired: false,
@@ -163,6 +168,7 @@ impl Unit {
         self.just_failed = false;
         let mut effects = vec![Effect::Ready { id: id.clone(), phases, endpoint }];
         effects.extend(self.validation.take().map(|verdict| Effect::Verdict(verdict, Ok(()))));
+        self.refresh();
         effects
     }
 
@@ -256,12 +262,34 @@ impl Unit {
         taken.then(|| self.stop(id))
     }
 
+    /// Takes one instance out of service that is to be gone at `until`. One that goes already goes
+    /// sooner, never later.
+    pub(super) fn drain_until(&mut self, id: &InstanceId, until: Timestamp) -> Option<Effect> {
+        let instance = self.instances.get_mut(id)?;
+        if instance.until.is_some_and(|before| before <= until) {
+            return None;
+        }
+        instance.until = Some(until);
+        instance.phase = Phase::Draining;
+        let taken = instance.taken;
+        taken.then(|| self.stop(id))
+    }
+
     fn stop(&self, id: &InstanceId) -> Effect {
         let grace = match &self.spec {
             Spec::Ready(spec) => Duration::from_millis(spec.grace_ms),
             _ => self.settings.grace,
         };
-        Effect::Drain { id: id.clone(), limit: self.settings.drain_limit, grace }
+        let until = self.instances.get(id).and_then(|instance| instance.until);
+        let time = Time { limit: self.settings.drain_limit, grace, until };
+        Effect::Drain { id: id.clone(), time }
+    }
+
+    /// Throws away what is older than the secrets.
+    pub(super) fn refresh(&mut self) {
+        if std::mem::take(&mut self.stale) {
+            self.spec = Spec::None;
+        }
     }
 
     /// Whatever ends from now on was told to.
@@ -378,7 +406,8 @@ impl Unit {
         };
         let mut effects = Vec::new();
         for id in (0..count).filter_map(|_| new_id()) {
-            let instance = Instance { phase: Phase::Starting, started: now, taken: false };
+            let instance =
+                Instance { phase: Phase::Starting, started: now, taken: false, until: None };
             self.instances.insert(id.clone(), instance);
             effects.push(Effect::Start { id, spec: spec.clone() });
         }

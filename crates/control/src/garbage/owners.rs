@@ -21,8 +21,8 @@ pub(super) async fn states(
 ) -> Result<Vec<Owner>, Error> {
     let mut states = Vec::new();
     for owner in &object.meta.owner_references {
-        let state = state(shared, object, owner).await?;
-        if state == Owner::Invalid {
+        let (state, misplaced) = state(shared, object, owner).await?;
+        if misplaced {
             tell(shared, resource, object, owner);
         }
         states.push(state);
@@ -30,17 +30,23 @@ pub(super) async fn states(
     Ok(states)
 }
 
-/// The kind of an owner, when it is served here.
+/// The kind of an owner, when it is served here in that version.
 fn kind_of<'a>(shared: &'a Shared, owner: &OwnerReference) -> Option<&'a Resource> {
-    let (group, _) = owner.api_version.rsplit_once('/').unwrap_or(("", &owner.api_version));
     let kinds = shared.config.resources.iter();
-    kinds.into_iter().find(|kind| kind.group == group && kind.kind == owner.kind)
+    kinds
+        .into_iter()
+        .find(|kind| kind.kind == owner.kind && kind.api_version() == owner.api_version)
 }
 
-async fn state(shared: &Shared, object: &Generic, owner: &OwnerReference) -> Result<Owner, Error> {
-    let Some(kind) = kind_of(shared, owner) else { return Ok(Owner::Unknown) };
+/// What became of the owner, and whether it is somewhere where it cannot be the owner.
+async fn state(
+    shared: &Shared,
+    object: &Generic,
+    owner: &OwnerReference,
+) -> Result<(Owner, bool), Error> {
+    let Some(kind) = kind_of(shared, owner) else { return Ok((Owner::Unknown, false)) };
     let namespace = match (kind.namespaced, object.meta.namespace.as_deref()) {
-        (true, None | Some("")) => return Ok(Owner::Invalid),
+        (true, None | Some("")) => return Ok((Owner::Invalid, true)),
         (true, Some(namespace)) => namespace,
         (false, _) => "",
     };
@@ -51,33 +57,33 @@ async fn state(shared: &Shared, object: &Generic, owner: &OwnerReference) -> Res
     {
         let deletion = meta.deletion();
         let waits = deletion.marked && deletion.foreground;
-        return Ok(if waits { Owner::Waiting } else { Owner::Live });
+        return Ok((if waits { Owner::Waiting } else { Owner::Live }, false));
     }
     if shared.garbage.graph.is_gone(&owner.uid) {
-        return Ok(Owner::Gone);
+        return Ok((Owner::Gone, false));
     }
-    if kind.namespaced && is_elsewhere(shared, kind, &owner.uid).await? {
-        return Ok(Owner::Invalid);
+    if let Some(elsewhere) = place(shared, kind, &owner.uid).await? {
+        return Ok((Owner::Gone, elsewhere != namespace));
     }
     shared.garbage.graph.set_gone(&owner.uid);
-    Ok(Owner::Gone)
+    Ok((Owner::Gone, false))
 }
 
-/// Whether an object of this kind with this identity is in any namespace. Reads all of them, so it
-/// is asked only about owners that nobody saw go.
-async fn is_elsewhere(shared: &Shared, kind: &Resource, uid: &str) -> Result<bool, Error> {
+/// The namespace in which an object of this kind with this identity is, if there is one. Reads all
+/// of them, so it is asked only about owners that nobody saw go.
+async fn place(shared: &Shared, kind: &Resource, uid: &str) -> Result<Option<String>, Error> {
     let store = if kind.durable { &*shared.store } else { &*shared.live };
     let prefix = generic::prefix(kind);
     let mut after: Option<String> = None;
     loop {
         let page = store.scan(&prefix, None, after.as_deref(), PAGE).await?;
-        let is_it = |record| generic::meta(record).is_some_and(|meta| meta.uid == uid);
-        if page.records.iter().any(is_it) {
-            return Ok(true);
+        let mut metas = page.records.iter().filter_map(generic::meta);
+        if let Some(meta) = metas.find(|meta| meta.uid == uid) {
+            return Ok(Some(meta.namespace.unwrap_or_default()));
         }
         after = page.records.last().map(|record| record.key.clone());
         if !page.more || after.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From what is known about an instance to its Pod object.
 
+use std::time::Duration;
+
 use ebb_model::Timestamp;
 use ebb_model::engine::ExitRecord;
 use ebb_model::k8s::api::core::v1::{
@@ -33,15 +35,16 @@ pub(super) fn pod(view: &View, name: &str, node: &str) -> Pod {
 fn metadata(view: &View, name: &str) -> ObjectMeta {
     let of = &view.template.revision.metadata;
     let revision = of.name.clone().unwrap_or_default();
-    let grace_s = policy::grace_ms(&view.template.revision) / 1000;
+    let own = Duration::from_millis(policy::grace_ms(&view.template.revision));
+    let period = view.period.unwrap_or(own);
     let stopping = view.stopping.filter(|_| view.ended.is_none());
     ObjectMeta {
         name: Some(name.to_owned()),
         namespace: of.namespace.clone(),
         uid: Some(view.uid.clone()),
         creation_timestamp: Some(time(view.created)),
-        deletion_timestamp: stopping.map(time),
-        deletion_grace_period_seconds: stopping.and_then(|_| i64::try_from(grace_s).ok()),
+        deletion_timestamp: stopping.map(|since| time(since.plus(period))),
+        deletion_grace_period_seconds: stopping.and_then(|_| i64::try_from(period.as_secs()).ok()),
         labels: Some(meta::labels(of, &[("app", &revision), (LABEL_REVISION, &revision)])),
         annotations: of.annotations.clone(),
         owner_references: Some(vec![meta::owner("Revision", of)]),
@@ -120,13 +123,11 @@ fn message(view: &View) -> Option<String> {
 
 fn conditions(view: &View) -> Vec<PodCondition> {
     let is_ready = view.ready.is_some() && view.ended.is_none() && view.stopping.is_none();
-    let ready_since = view
-        .ended
-        .as_ref()
-        .map(|ended| ended.at)
-        .or(view.stopping)
-        .or_else(|| view.ready.map(|(at, _)| at))
-        .unwrap_or(view.created);
+    // One that never was ready is not ready since it was made.
+    let ready_since = view.ready.map_or(view.created, |(at, _)| {
+        let ended = view.ended.as_ref().map(|ended| ended.at);
+        view.stopping.into_iter().chain(ended).min().unwrap_or(at)
+    });
     let condition = |type_: &str, status: bool, since| PodCondition {
         type_: type_.to_owned(),
         status: if status { TRUE } else { FALSE }.to_owned(),

@@ -97,3 +97,38 @@ fn only_ten_ended_ones_are_known() {
     book.forget_service(&template.service);
     assert!(book.lock().pods.is_empty() && book.lock().ended.is_empty());
 }
+
+#[test]
+fn a_pod_is_not_ready_since_it_ceased_to_be() {
+    let (clock, book, template) = book();
+    let since = |n: u32| {
+        let inner = book.lock();
+        let view = inner.pods.values().find(|view| view.id == id(n)).unwrap();
+        let conditions = render::pod(view, "p", "node").status.unwrap().conditions.unwrap();
+        let ready = conditions.into_iter().find(|c| c.type_ == "Ready").unwrap();
+        (ready.status, ready.last_transition_time.unwrap().0.as_second())
+    };
+    let pass = || clock.advance(Duration::from_secs(10));
+    // One that never was ready.
+    book.created(&id(1), &template);
+    pass();
+    book.stopping(&id(1));
+    pass();
+    book.ended(&id(1), None);
+    assert_eq!(since(1), ("False".to_owned(), 1));
+    // One that was told to stop, and took its time.
+    book.created(&id(2), &template);
+    book.ready(&id(2), None);
+    assert_eq!(since(2), ("True".to_owned(), 21));
+    pass();
+    book.stopping(&id(2));
+    pass();
+    book.ended(&id(2), None);
+    assert_eq!(since(2), ("False".to_owned(), 31));
+    // One that ended by itself.
+    book.created(&id(3), &template);
+    book.ready(&id(3), None);
+    pass();
+    book.ended(&id(3), None);
+    assert_eq!(since(3), ("False".to_owned(), 51));
+}

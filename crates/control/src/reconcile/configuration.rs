@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use ebb_model::RevisionKey;
 use ebb_model::knative::{Configuration, Revision};
+use ebb_model::{RevisionKey, scaling};
 
 use super::{bring_up, is_ending, remove};
 use crate::error::Error;
 use crate::events::{Level, Subject};
 use crate::keys::ServiceKey;
-use crate::meta;
 use crate::objects::{self, Changes, Stored};
 use crate::plan::{self, History, Others};
-use crate::reasons;
 use crate::shared::Shared;
+use crate::{meta, policy, reasons};
 
 /// Makes everything as the configuration says.
 pub(super) async fn reconcile(
@@ -45,12 +44,17 @@ pub(super) async fn reconcile(
     writes.apply(&*shared.store).await?;
     let subject = Subject::new("Configuration", &stored.object.metadata);
     announce(shared, &subject, &history);
+    // A number that its Service was given stays with the Route of the same name.
+    let wanted = scaling::manual(stored.object.metadata.annotations.as_ref());
+    let host = shared.config.host(&name.namespace, &name.name);
     let known = revisions.iter().map(|stored| &stored.object);
     for revision in known.chain(history.new_revision.as_ref()) {
         let key = RevisionKey::new(&name.namespace, meta::name(revision));
         if !history.garbage.contains(&key.name) {
             let routed = shared.routes.is_routed_by_another(&key, "");
-            bring_up(shared, name, &subject, revision, (routed, None));
+            let percent = shared.routes.percent(&host, &key);
+            let manual = wanted.zip(percent).map(|(all, percent)| policy::share(all, percent));
+            bring_up(shared, name, &subject, revision, (routed, manual));
         }
     }
     collect(shared, name, &revisions, &history.garbage).await

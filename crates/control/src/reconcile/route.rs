@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ebb_model::knative::{Configuration, READY, Revision, Route};
+use ebb_model::routing::RouteEntry;
+use ebb_model::scaling;
 
 use super::{is_ending, remove, wake_owners};
 use crate::conditions::Verdict;
@@ -31,8 +33,7 @@ pub(super) async fn reconcile(
         return Ok(());
     }
     let ServiceKey { namespace, name: own } = name;
-    shared.followers.set(name, keys(namespace, &stored.object));
-    let named = read(shared, namespace, &stored.object).await?;
+    let named = read(shared, name, &stored.object).await?;
     let revisions: Vec<&Revision> = named.revisions.iter().collect();
     let assignment = route::assign(&stored.object, |name| named.latest_ready(name), &revisions);
     let url = shared.config.url(namespace, own);
@@ -40,6 +41,9 @@ pub(super) async fn reconcile(
     let after = Route { status: Some(status), ..stored.object.clone() };
     // Before the status says so: whoever reads that the route is ready is served.
     let entry = route::entry(&after, &assignment, &revisions);
+    // What a Service that was stopped left behind stays stopped.
+    let stopped = scaling::manual(after.metadata.annotations.as_ref()) == Some(0);
+    let entry = RouteEntry { stopped, ..entry };
     let moved = shared.routes.set(&shared.config.host(namespace, own), entry);
     wake_owners(shared, moved, None);
     let mut changes = Changes::default();
@@ -47,19 +51,19 @@ pub(super) async fn reconcile(
     changes.apply(&*shared.store).await
 }
 
-/// Keys of the stored objects that the route names.
-fn keys(namespace: &str, route: &Route) -> BTreeSet<String> {
+/// Reads what the route names, and follows it from before it is read: the Configurations and
+/// Revisions of its traffic, and the revisions that those Configurations have ready.
+async fn read(shared: &Shared, name: &ServiceKey, route: &Route) -> Result<Named, Error> {
+    let (store, namespace) = (&*shared.store, &name.namespace);
     let targets = route.spec.traffic.iter();
-    let keys = targets.filter_map(|t| match (&t.revision_name, &t.configuration_name) {
-        (Some(revision), _) => Some(objects::revision_key(namespace, revision)),
-        (None, Some(name)) => Some(objects::configuration_key(namespace, name)),
-        (None, None) => None,
-    });
-    keys.collect()
-}
-
-async fn read(shared: &Shared, namespace: &str, route: &Route) -> Result<Named, Error> {
-    let store = &*shared.store;
+    let mut keys: BTreeSet<String> = targets
+        .filter_map(|t| match (&t.revision_name, &t.configuration_name) {
+            (Some(revision), _) => Some(objects::revision_key(namespace, revision)),
+            (None, Some(name)) => Some(objects::configuration_key(namespace, name)),
+            (None, None) => None,
+        })
+        .collect();
+    shared.followers.add(name, &keys);
     let mut configurations = BTreeMap::new();
     // While a target is missing, what was assigned before stays.
     let before = route.status.iter().flat_map(|status| &status.traffic);
@@ -69,9 +73,12 @@ async fn read(shared: &Shared, namespace: &str, route: &Route) -> Result<Named, 
         let key = objects::configuration_key(namespace, name);
         let Some(stored) = objects::read::<Configuration>(store, &key).await? else { continue };
         let status = stored.object.status.as_ref();
-        names.extend(status.and_then(|status| status.latest_ready_revision_name.clone()));
+        let latest = status.and_then(|status| status.latest_ready_revision_name.clone());
+        keys.extend(latest.iter().map(|latest| objects::revision_key(namespace, latest)));
+        names.extend(latest);
         configurations.insert(name.to_owned(), stored.object);
     }
+    shared.followers.set(name, keys);
     let mut revisions = Vec::new();
     for name in names {
         let key = objects::revision_key(namespace, &name);
@@ -88,6 +95,11 @@ impl Named {
         let status = found.status.clone().unwrap_or_default();
         let latest = status.latest_ready_revision_name.as_deref();
         let ready = self.revisions.iter().find(|revision| Some(meta::name(revision)) == latest);
-        ready.ok_or_else(|| route::no_revision(&Verdict::of(&status.conditions, READY)))
+        ready.ok_or_else(|| {
+            if found.metadata.deletion_timestamp.is_some() {
+                return route::ending_configuration(configuration);
+            }
+            route::no_revision(&Verdict::of(&status.conditions, READY))
+        })
     }
 }

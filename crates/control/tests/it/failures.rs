@@ -156,6 +156,30 @@ async fn a_missing_secret_fails_until_it_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_secret_that_is_no_text_fails_until_it_is() {
+    let world = World::new().await;
+    let from = json!({"secretKeyRef": {"name": "db", "key": "password"}});
+    let secret = |data: &str| json!({"metadata": {"name": "db", "namespace": "default"}, "data": {"password": data}});
+    world.put("/core/secrets/default/db".to_owned(), &secret("/w==")).await;
+    world.image("bad", &[]);
+    let env = json!([{"name": "PASSWORD", "valueFrom": from}]);
+    fails(&world, with_env("bad", &env), "SECRET_NOT_TEXT").await;
+    world.put("/core/secrets/default/db".to_owned(), &secret("aGVsbG8=")).await;
+    world.until_ready("hello", "True").await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_the_platform_itself_is_tried_again() {
+    let world = World::new().await;
+    world.image("hello", &[]);
+    let fault = Fault::new("ENGINE_FAILED", Kind::Internal, "no");
+    world.images.fail(Call::Pull, &fault, 2);
+    world.deploy_ready("hello", "hello").await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_pull_secret_is_named() {
     let world = World::new().await;
     let bad = json!({"spec": {"containers": [{"image": "good"}],
@@ -163,6 +187,24 @@ async fn a_missing_pull_secret_is_named() {
     let message = fails(&world, bad, "SECRET_NOT_FOUND").await;
     assert!(message.contains("registry"), "{message}");
     world.stop().await;
+}
+
+/// What a template names is looked for at the deploy, before anything is started.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_started_without_its_secret() {
+    let env = json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "db", "key": "k"}}}]);
+    let pull = json!({"spec": {"containers": [{"image": "bad"}],
+                               "imagePullSecrets": [{"name": "db"}]}});
+    for bad in [with_env("bad", &env), pull] {
+        let world = World::new().await;
+        world.image("bad", &[]);
+        world.deploy("hello", bad.clone()).await;
+        let ready = world.until_ready("hello", "False").await;
+        assert_eq!(ready.reason.as_deref(), Some("SECRET_NOT_FOUND"), "{bad}");
+        assert_eq!(world.engine.starts(), 0, "{bad}");
+        assert!(world.pods().await.is_empty(), "{bad}");
+        world.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

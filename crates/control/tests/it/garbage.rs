@@ -135,20 +135,90 @@ async fn an_orphan_maker_lets_go_of_what_it_owns() {
     world.stop().await;
 }
 
+/// Whether somebody was told that the owner of the object is somewhere else.
+async fn told(world: &World, name: &str) -> bool {
+    world.events().await.iter().any(|event| {
+        event.reason.as_deref() == Some("OwnerRefInvalidNamespace")
+            && event.involved_object.name.as_deref() == Some(name)
+    })
+}
+
 #[tokio::test(start_paused = true)]
-async fn an_owner_in_another_namespace_is_none_and_that_is_told() {
+async fn an_owner_in_another_namespace_is_absent_and_that_is_told() {
     let world = World::new().await;
     let mut elsewhere = owned("a", &[]);
     elsewhere["metadata"]["namespace"] = json!("other");
-    world.put(key::object("", "configmaps", "other", "a"), &elsewhere).await;
+    let elsewhere_key = key::object("", "configmaps", "other", "a");
+    world.put(elsewhere_key.clone(), &elsewhere).await;
+    make(&world, "live", &[]).await;
+    make(&world, "kept", &[owner("live", false), owner("a", false)]).await;
     make(&world, "b", &[owner("a", false)]).await;
-    until("told", || async {
-        let events = world.events().await;
-        events.iter().any(|event| event.reason.as_deref() == Some("OwnerRefInvalidNamespace"))
+    until("collected", || async { map(&world, "b").await.is_none() }).await;
+    until("let go of", || async {
+        map(&world, "kept").await.unwrap()["metadata"]["ownerReferences"]
+            == json!([owner("live", false)])
     })
     .await;
+    until("told", || async { told(&world, "b").await && told(&world, "kept").await }).await;
+    // It is no owner for being known: the next one goes as well.
+    make(&world, "c", &[owner("a", false)]).await;
+    until("collected", || async { map(&world, "c").await.is_none() }).await;
+    assert!(world.store.get(&elsewhere_key).await.unwrap().is_some(), "it had no part in this");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_is_what_its_reference_says_in_full() {
+    let world = World::new().await;
+    make(&world, "a", &[]).await;
+    let with = |field: &str, value: &str| {
+        let mut reference = owner("a", false);
+        reference[field] = json!(value);
+        reference
+    };
+    make(&world, "right", &[owner("a", false)]).await;
+    make(&world, "other-uid", &[with("uid", "uid-of-one-before")]).await;
+    make(&world, "other-name", &[with("name", "z")]).await;
+    make(&world, "other-kind", &[with("kind", "Secret")]).await;
+    for name in ["other-uid", "other-name", "other-kind"] {
+        until(name, || async { map(&world, name).await.is_none() }).await;
+        assert!(!told(&world, name).await, "{name} is about no namespace");
+    }
+    // What nobody can look for keeps the object, and what else it names.
+    make(&world, "no-kind", &[with("kind", "Widget"), with("uid", "gone")]).await;
+    make(&world, "no-version", &[with("apiVersion", "v7")]).await;
     pass(1_000).await;
-    assert!(map(&world, "b").await.is_some());
+    assert_eq!(
+        map(&world, "no-kind").await.unwrap()["metadata"]["ownerReferences"],
+        json!([with("kind", "Widget"), with("uid", "gone")])
+    );
+    assert!(map(&world, "no-version").await.is_some() && map(&world, "right").await.is_some());
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_no_namespace_has_no_owner_in_one() {
+    let world = World::new().await;
+    make(&world, "a", &[]).await;
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "wide", "uid": "uid-wide",
+                     "ownerReferences": [owner("a", false), owner("gone", false)]}});
+    let at = key::object("", "namespaces", "", "wide");
+    world.put(at.clone(), &namespace).await;
+    until("told", || async { told(&world, "wide").await }).await;
+    remove(&world, "a").await;
+    pass(1_000).await;
+    let record = world.store.get(&at).await.unwrap().unwrap();
+    let kept: Value = serde_json::from_slice(&record.value.data).unwrap();
+    assert_eq!(kept["metadata"]["ownerReferences"], namespace["metadata"]["ownerReferences"]);
+    // The other way round it can be owned.
+    let owner = json!({"apiVersion": "v1", "kind": "Namespace", "name": "wide", "uid": "uid-wide"});
+    make(&world, "of-wide", &[owner]).await;
+    pass(1_000).await;
+    assert!(map(&world, "of-wide").await.is_some());
+    let writes = vec![Write::Delete { key: at }];
+    world.store.commit(Commit { writes, ..Commit::default() }).await.unwrap();
+    until("collected", || async { map(&world, "of-wide").await.is_none() }).await;
     world.stop().await;
 }
 

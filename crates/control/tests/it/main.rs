@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // clippy does not see that helpers of tests are tests
 
 mod deploy;
+mod engine_faults;
 mod failures;
 mod faults;
 mod garbage;

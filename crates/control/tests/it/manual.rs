@@ -111,3 +111,43 @@ async fn revisions_share_the_number_by_their_traffic() {
     .await;
     world.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_service_leaves_behind_keeps_the_number_that_it_was_given() {
+    for (count, running) in [(0, 0), (2, 2)] {
+        let world = World::new().await;
+        world.image("hello", &[]);
+        world.deploy_ready("hello", "hello").await;
+        scale(&world, Some(count)).await;
+        has(&world, running).await;
+        let key = key::object("serving.knative.dev", "services", NS, "hello");
+        let mut service = serde_json::to_value(world.service("hello").await).unwrap();
+        service["metadata"]["deletionTimestamp"] = json!("2024-01-01T00:00:00Z");
+        service["metadata"]["finalizers"] = json!(["orphan"]);
+        world.put(key, &service).await;
+        until("orphaned", || async { world.keys("services").await.is_empty() }).await;
+        pass(300).await;
+        assert_eq!((stopped(&world), world.running().await), (count == 0, running));
+        world.stop().await;
+        // The same after a restart.
+        let config = ebb_control::Config::default;
+        let next = World::on(world.store.clone(), world.images.clone(), config()).await;
+        until("routed", || async { next.plane.targets("hello").is_some() }).await;
+        has(&next, running).await;
+        assert_eq!(stopped(&next), count == 0);
+        // Until somebody takes it back, there and there.
+        for kind in ["configurations", "routes"] {
+            let key = key::object("serving.knative.dev", kind, NS, "hello");
+            let record = next.store.get(&key).await.unwrap().unwrap();
+            let mut object: serde_json::Value = serde_json::from_slice(&record.value.data).unwrap();
+            object["metadata"].as_object_mut().unwrap().remove("annotations");
+            next.put(key, &object).await;
+        }
+        until("serving", || async { !stopped(&next) }).await;
+        pass(300).await;
+        has(&next, 0).await;
+        next.hold("hello-00001", 1);
+        until("woken", || async { next.plane.endpoints("hello-00001") == 1 }).await;
+        next.stop().await;
+    }
+}

@@ -58,6 +58,10 @@ impl Store for Witness {
         self.inner.scan(prefix, at, after, limit).await
     }
 
+    async fn count(&self, prefix: &str, at: u64, after: Option<&str>) -> Result<u64, Error> {
+        self.inner.count(prefix, at, after).await
+    }
+
     async fn commit(&self, commit: Commit) -> Result<u64, Error> {
         commit.writes.iter().for_each(|write| self.look(write));
         self.inner.commit(commit).await

@@ -1,5 +1,9 @@
 //! What Kubernetes clients see of instances.
 
+use std::time::Duration;
+
+use ebb_engine::Engine;
+use ebb_model::engine::State;
 use ebb_model::k8s::api::core::v1::{Node, Pod};
 
 use crate::world::{NS, World, pass, template, until};
@@ -87,7 +91,7 @@ async fn a_deleted_pod_is_drained_stopped_and_gone() {
     let name = world.pods().await[0].metadata.name.clone().unwrap();
     let (id, _) = world.handle.instance_of_pod(NS, &name).unwrap();
     world.load("hello-00001", 0, 1);
-    world.handle.stop_pod(NS, &name).await.unwrap();
+    world.handle.stop_pod(NS, &name, None, None).await.unwrap();
     until("gone", || async {
         world.pods().await.iter().all(|p| p.metadata.name.as_ref() != Some(&name))
     })
@@ -95,8 +99,54 @@ async fn a_deleted_pod_is_drained_stopped_and_gone() {
     assert!(world.plane.state().drained.contains(&id));
     until("replaced, as there is demand", || async { world.plane.endpoints("hello-00001") == 1 })
         .await;
-    let fault = world.handle.stop_pod(NS, &name).await.unwrap_err();
+    let fault = world.handle.stop_pod(NS, &name, None, None).await.unwrap_err();
     assert_eq!(fault.code, "POD_NOT_FOUND");
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_pod_gets_the_time_that_was_asked_for() {
+    let world = World::new().await;
+    world.image("hello", &[]);
+    world.image("stubborn", &[("SIM_IGNORE_TERM", "1")]);
+    for (name, image, busy, period, most_s) in [
+        ("hello", "hello", 1, Some(Duration::from_secs(2)), 3),
+        ("stubborn", "stubborn", 0, Some(Duration::from_secs(4)), 5),
+        ("quick", "hello", 1, Some(Duration::ZERO), 1),
+    ] {
+        world.deploy_ready(name, image).await;
+        let revision = format!("{name}-00001");
+        world.load(&revision, 0, 1);
+        pass(1).await;
+        let pods = world.pods().await;
+        let of =
+            |pod: &&Pod| pod.metadata.name.as_deref().is_some_and(|n| n.starts_with(&revision));
+        let pod = pods.iter().find(of).unwrap();
+        let pod_name = pod.metadata.name.clone().unwrap();
+        let (id, _) = world.handle.instance_of_pod(NS, &pod_name).unwrap();
+        world.plane.state().busy.insert(id.clone(), busy);
+        let stale = world.handle.stop_pod(NS, &pod_name, Some("another"), period).await;
+        assert_eq!(stale.unwrap_err().code, "POD_NOT_FOUND", "it is not the one that was meant");
+        let uid = pod.metadata.uid.as_deref();
+        // The revision's own time is long: its requests may take five minutes.
+        world.handle.stop_pod(NS, &pod_name, uid, None).await.unwrap();
+        world.handle.stop_pod(NS, &pod_name, uid, period).await.unwrap();
+        if period == Some(Duration::ZERO) {
+            assert_eq!(world.handle.instance_of_pod(NS, &pod_name), None, "gone at once");
+        }
+        let began = tokio::time::Instant::now();
+        until("ended", || async {
+            let listed = world.engine.list().await.unwrap();
+            listed.iter().all(|status| status.id != id || status.state == State::Exited)
+        })
+        .await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(most_s), "{name}: {took:?}");
+        until("gone", || async {
+            world.pods().await.iter().all(|p| p.metadata.name.as_ref() != Some(&pod_name))
+        })
+        .await;
+    }
     world.stop().await;
 }
 

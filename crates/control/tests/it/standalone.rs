@@ -115,6 +115,26 @@ async fn a_route_follows_a_configuration() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_configuration_that_only_waits_for_a_finalizer_is_no_target() {
+    let world = World::new().await;
+    world.image("a:1", &[]);
+    world.declare("configurations", "back", configuration("a:1")).await;
+    world.declare("routes", "front", following("back")).await;
+    world.until_says("routes", "front", READY).await;
+    let mut held: Value = world.get("configurations", "back").await.unwrap();
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    held["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    // Of a Service that is gone, so nobody makes its revisions again.
+    held["metadata"]["ownerReferences"] = json!([{"apiVersion": "serving.knative.dev/v1",
+        "kind": "Service", "name": "back", "uid": "gone", "controller": true}]);
+    world.put(format!("/serving.knative.dev/configurations/{NS}/back"), &held).await;
+    world.delete("revisions", "back-00001").await;
+    // What it had is gone, and another revision will not come.
+    world.until_says("routes", "front", ("False", "ConfigurationMissing")).await;
+    world.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_route_keeps_the_minimum_of_what_it_routes_to() {
     let world = World::new().await;
     world.image("a", &[]);

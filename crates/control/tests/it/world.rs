@@ -111,6 +111,30 @@ impl DataPlane for Plane {
     }
 }
 
+/// What runs instances, and what control takes for it.
+pub(crate) struct Machine {
+    clock: Arc<TokioClock>,
+    behaviour: Arc<Mutex<Option<Behaviour>>>,
+    pub(crate) sim: Sim,
+    pub(crate) engine: Arc<dyn Engine>,
+}
+
+impl Machine {
+    /// A machine on which nothing runs.
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(TokioClock(tokio::time::Instant::now()));
+        let behaviour: Arc<Mutex<Option<Behaviour>>> = Arc::default();
+        let told = behaviour.clone();
+        let script: Script = Arc::new(move |_, spec| {
+            let told = told.lock().unwrap().clone();
+            told.unwrap_or_else(|| Behaviour::from_env(spec))
+        });
+        let config = SimConfig { script: Some(script), ..SimConfig::default() };
+        let sim = Sim::new(config, clock.clone());
+        Self { clock, behaviour, engine: Arc::new(sim.clone()), sim }
+    }
+}
+
 /// What outlives a daemon: the disk. And the parts around control.
 pub(crate) struct World {
     pub(crate) clock: Arc<TokioClock>,
@@ -137,23 +161,29 @@ impl World {
 
     /// A daemon on what an earlier one left on disk.
     pub(crate) async fn on(store: Arc<dyn Store>, images: Arc<SimImages>, config: Config) -> Self {
-        let clock = Arc::new(TokioClock(tokio::time::Instant::now()));
+        Self::begin(store, images, config, Machine::new()).await
+    }
+
+    /// A daemon over empty stores that finds this machine.
+    pub(crate) async fn on_machine(images: Arc<SimImages>, machine: Machine) -> Self {
+        Self::begin(Arc::new(Memory::new()), images, Config::default(), machine).await
+    }
+
+    async fn begin(
+        store: Arc<dyn Store>,
+        images: Arc<SimImages>,
+        config: Config,
+        machine: Machine,
+    ) -> Self {
+        let Machine { clock, behaviour, sim, engine } = machine;
         let live: Arc<dyn Store> = Arc::new(Memory::new());
-        let behaviour: Arc<Mutex<Option<Behaviour>>> = Arc::default();
-        let told = behaviour.clone();
-        let script: Script = Arc::new(move |_, spec| {
-            let told = told.lock().unwrap().clone();
-            told.unwrap_or_else(|| Behaviour::from_env(spec))
-        });
-        let config_of_engine = SimConfig { script: Some(script), ..SimConfig::default() };
-        let engine = Sim::new(config_of_engine, clock.clone());
         let plane = Arc::new(Plane::default());
         let tasks = Tasks::new(Shutdown::new());
         let deps = Deps {
             store: store.clone(),
             live: live.clone(),
             images: images.clone(),
-            engine: Arc::new(engine.clone()),
+            engine,
             data_plane: plane.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
@@ -162,7 +192,7 @@ impl World {
         let (control, handle) = Control::new(config, deps);
         tasks.spawn("control", control.run(tasks.shutdown().clone()));
         handle.ready().await;
-        Self { clock, store, live, images, engine, behaviour, plane, handle, tasks }
+        Self { clock, store, live, images, engine: sim, behaviour, plane, handle, tasks }
     }
 
     pub(crate) async fn stop(&self) {

@@ -23,11 +23,24 @@ pub(crate) async fn run(session: &Session, deploy: &Deploy) -> Result<(), Failur
             } else {
                 "accepted; `ebb services list` shows when it is ready"
             });
+            if let Some(note) = passed_over(&service).filter(|_| deploy.wait) {
+                output::note(&note);
+            }
         }
         Output::Json => output::json(&service),
         Output::Yaml => output::yaml(&service),
     }
     Ok(())
+}
+
+/// What to say when the newest revision is ready and takes no requests.
+fn passed_over(object: &Value) -> Option<String> {
+    let status = serde_json::from_value::<Service>(object.clone()).ok()?.status?;
+    let newest = status.latest_ready_revision_name?;
+    let serving: Vec<&str> = services::serving(&status.traffic).map(|(name, _)| name).collect();
+    let passed_over = !serving.is_empty() && !serving.contains(&newest.as_str());
+    let serving = serving.join(", ");
+    passed_over.then(|| format!("{newest} takes no requests: spec.traffic names {serving}"))
 }
 
 /// Writes the service: a new one, or the existing one with what the flags say changed.
@@ -161,11 +174,17 @@ fn settled(object: &Value, generation: i64) -> Option<Result<Value, Failure>> {
             let code = ready.reason.clone().unwrap_or_else(|| "DEPLOY_FAILED".to_owned());
             let message = ready.message.clone().unwrap_or_default();
             let name = service.metadata.name.unwrap_or_default();
-            let hint = match &status.latest_ready_revision_name {
-                Some(revision) => {
+            let serving: Vec<&str> =
+                services::serving(&status.traffic).map(|(revision, _)| revision).collect();
+            let hint = match serving.as_slice() {
+                [revision] => {
                     format!("{revision} keeps serving; `ebb services describe {name}` shows more")
                 }
-                None => format!("`ebb services describe {name}` and `ebb logs {name}` show more"),
+                [_, ..] => {
+                    let all = serving.join(", ");
+                    format!("{all} keep serving; `ebb services describe {name}` shows more")
+                }
+                [] => format!("`ebb services describe {name}` and `ebb logs {name}` show more"),
             };
             Some(Err(Fault::new(&code, failure_kind(&code), message).hint(hint).into()))
         }
@@ -232,6 +251,23 @@ mod tests {
         let before = plain.clone();
         change(&mut plain, &deploy(&[]));
         assert_eq!(plain, before);
+    }
+
+    #[test]
+    fn a_revision_without_requests_is_told() {
+        let service = |newest: &str, traffic: Value| {
+            passed_over(&json!({
+                "apiVersion": knative::API_VERSION, "kind": "Service",
+                "metadata": { "name": "a" },
+                "spec": { "template": { "spec": { "containers": [{ "image": "a:1" }] } } },
+                "status": { "latestReadyRevisionName": newest, "traffic": traffic },
+            }))
+        };
+        let pinned = json!([{ "revisionName": "a-00001", "percent": 100 }]);
+        let note = service("a-00002", pinned.clone()).unwrap();
+        assert_eq!(note, "a-00002 takes no requests: spec.traffic names a-00001");
+        assert_eq!(service("a-00001", pinned), None);
+        assert_eq!(service("a-00001", json!([])), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `ebb services`: list, describe, delete.
 
 use ebb_model::Kind;
-use ebb_model::knative::{self, Service};
+use ebb_model::knative::{self, Service, TrafficTarget};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -27,13 +27,8 @@ async fn list(session: &Session) -> Result<(), Failure> {
             let name = service.metadata.name.clone().unwrap_or_default();
             let (status, reason) = ready(&service);
             let found = service.status.unwrap_or_default();
-            vec![
-                name,
-                found.url.unwrap_or_default(),
-                found.latest_ready_revision_name.unwrap_or_default(),
-                status,
-                reason,
-            ]
+            let shares = shares(&found.traffic);
+            vec![name, found.url.unwrap_or_default(), shares, status, reason]
         },
     );
     output::rows(session.output, &list, &["NAME", "URL", "REVISION", "READY", "REASON"], rows);
@@ -48,6 +43,25 @@ pub(crate) fn ready(service: &Service) -> (String, String) {
         || ("Unknown".to_owned(), String::new()),
         |ready| (ready.status.clone(), ready.reason.clone().unwrap_or_default()),
     )
+}
+
+/// The revisions that requests go to, each with its share when there are several.
+fn shares(traffic: &[TrafficTarget]) -> String {
+    let shares: Vec<String> = serving(traffic)
+        .map(|(revision, percent)| match percent {
+            100 => revision.to_owned(),
+            percent => format!("{revision} {percent}%"),
+        })
+        .collect();
+    shares.join(", ")
+}
+
+/// The revisions that requests go to, with their shares in percent.
+pub(crate) fn serving(traffic: &[TrafficTarget]) -> impl Iterator<Item = (&str, i64)> {
+    let shares = traffic.iter().filter_map(|target| {
+        Some((target.revision_name.as_deref()?, target.percent.unwrap_or_default()))
+    });
+    shares.filter(|(_, percent)| *percent > 0)
 }
 
 /// A condition by its type.
@@ -82,7 +96,8 @@ async fn describe_text(session: &Session, name: &str, object: &Value) -> Result<
     field("Image:", container.image.as_deref().unwrap_or("-"));
     field("Generation:", &service.metadata.generation.unwrap_or_default().to_string());
     field("Latest:", status.latest_created_revision_name.as_deref().unwrap_or("-"));
-    field("Serving:", status.latest_ready_revision_name.as_deref().unwrap_or("-"));
+    let shares = shares(&status.traffic);
+    field("Serving:", if shares.is_empty() { "-" } else { &shares });
     output::line("");
     let conditions = status.conditions.iter().map(|condition| {
         vec![
@@ -131,4 +146,22 @@ async fn delete(session: &Session, name: &str) -> Result<(), Failure> {
         Output::Yaml => output::yaml(&serde_json::json!({ "deleted": name })),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_serves_is_what_requests_go_to() {
+        let target = |revision: &str, percent| TrafficTarget {
+            revision_name: Some(revision.to_owned()),
+            percent,
+            ..TrafficTarget::default()
+        };
+        assert_eq!(shares(&[]), "");
+        assert_eq!(shares(&[target("a-00001", Some(100)), target("a-00002", None)]), "a-00001");
+        let split = [target("a-00001", Some(60)), target("a-00002", Some(40))];
+        assert_eq!(shares(&split), "a-00001 60%, a-00002 40%");
+    }
 }

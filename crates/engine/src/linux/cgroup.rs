@@ -7,6 +7,7 @@
 
 pub(crate) mod delegate;
 mod group;
+mod leavings;
 
 use std::fs;
 use std::io::{self, Write};
@@ -146,12 +147,16 @@ impl Hierarchies {
 
     /// The directory of `name` in the cell in every hierarchy, each once.
     pub(crate) fn cell_dirs(&self, cell: &str) -> Vec<PathBuf> {
+        self.trees().into_iter().map(|tree| tree.join(format!("ebb-{cell}"))).collect()
+    }
+
+    /// The mount points of all hierarchies, each once.
+    fn trees(&self) -> Vec<PathBuf> {
         let trees =
             [&self.unified, &self.memory, &self.cpu, &self.cpuacct, &self.pids, &self.freezer];
-        let mut dirs: Vec<PathBuf> =
-            trees.into_iter().flatten().map(|tree| tree.join(format!("ebb-{cell}"))).collect();
-        dirs.dedup(); // `cpu,cpuacct` is one hierarchy on most machines
-        dirs
+        let mut all: Vec<PathBuf> = trees.into_iter().flatten().cloned().collect();
+        all.dedup(); // `cpu,cpuacct` is one hierarchy on most machines
+        all
     }
 }
 

@@ -17,7 +17,7 @@ use ebb_model::InstanceId;
 use ebb_model::engine::{EngineEvent, EngineEventKind, InstanceSpec, InstanceStatus, State};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use self::confined::ConfinedOutput;
+pub use self::confined::{ConfinedOutput, Kept};
 use crate::linux::failure::step;
 use crate::linux::packets::Packets;
 use crate::linux::protocol::{self, Report, Request, Start};
@@ -116,6 +116,9 @@ impl Linux {
     /// a directory among them appears as a mount whose files are owned, on disk, by 0 to 65,535
     /// as the function sees them.
     ///
+    /// When the future is dropped, the process is ended. `kept` is dropped when the process is
+    /// gone, and not before, however it ends.
+    ///
     /// # Errors
     /// [`Error::Unavailable`] when the spawner is gone; [`Error::Invalid`] for too many
     /// descriptors; [`Error::System`] when the process could not be made.
@@ -123,8 +126,9 @@ impl Linux {
         &self,
         args: &[String],
         fds: Vec<std::os::fd::OwnedFd>,
+        kept: Kept,
     ) -> Result<ConfinedOutput, Error> {
-        confined::run(&self.core, args, fds).await
+        confined::run(&self.core, args, fds, kept).await
     }
 }
 
@@ -160,19 +164,13 @@ impl Engine for Linux {
             }
             state.known.insert(id.clone(), Entry { status, commands, ended });
         }
-        match core.ask_spawner(&start).await {
-            Ok(socket) => {
-                let (core, id) = (Arc::clone(core), id.clone());
-                let grace_ms = start.spec.grace_ms;
-                let life = connection::Life { core, id, grace_ms, socket, inbox, ended: ended_tx };
-                self.core.tasks.spawn("instance", life.run());
-                Ok(())
-            }
-            Err(error) => {
-                core.lock().known.remove(id);
-                Err(error)
-            }
-        }
+        let birth = connection::Birth { core: Arc::clone(core), start, inbox, ended: ended_tx };
+        let (accepted, answer) = oneshot::channel();
+        // Whoever drops this future does not stop the spawner: the instance is watched, listed and
+        // can be stopped all the same.
+        core.tasks.spawn("instance", birth.run(id.clone(), accepted));
+        let lost = || Error::Unavailable(format!("nobody watches instance {id}"));
+        answer.await.unwrap_or_else(|_| Err(lost()))
     }
 
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), Error> {

@@ -38,6 +38,6 @@ mod shim;
 pub mod spawner;
 mod users;
 
-pub use client::{ConfinedOutput, Linux, LinuxConfig};
+pub use client::{ConfinedOutput, Kept, Linux, LinuxConfig};
 pub use inherited::Inherited;
 pub use logs::LogLimits;

@@ -12,7 +12,9 @@
 //! call opens its own socket (5 microseconds), so a fork can go on with a copy of [`Network`]
 //! without reading the answers of others.
 
+pub mod claims;
 pub mod dns;
+mod leavings;
 mod link;
 mod message;
 mod nft;
@@ -30,9 +32,11 @@ use rustix::thread::LinkNameSpaceType;
 
 use crate::Error;
 use crate::sys::netns;
+pub use claims::Claim;
+pub(crate) use leavings::{Leavings, addresses, clear};
 use link::{Mac, Pair, Scope};
 use message::Batch;
-pub use ranges::{Block, Claim, Range};
+pub use ranges::{Block, Range};
 pub use ruleset::REFUSED;
 use socket::{Socket, system};
 
@@ -335,7 +339,8 @@ fn enable_forwarding() -> Result<bool, Error> {
     set("ipv4/ip_forward", "1").map(|()| true)
 }
 
-fn check_cell(cell: &str) -> Result<(), Error> {
+/// Refuses what is not six lower-case hex digits.
+pub(crate) fn check_cell(cell: &str) -> Result<(), Error> {
     let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if cell.len() == 6 && cell.bytes().all(digit) {
         return Ok(());

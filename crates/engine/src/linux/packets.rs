@@ -40,6 +40,12 @@ impl Packets {
         }
     }
 
+    /// Says that nothing more will be sent; what comes can still be received.
+    pub(crate) fn end_sending(&self) {
+        // The other end may have gone, and then knows.
+        let _ = rustix::net::shutdown(self.0.get_ref(), rustix::net::Shutdown::Write);
+    }
+
     /// The next message; `None` when the other end is gone. Cancelling it loses nothing.
     pub(crate) async fn receive<M: DeserializeOwned>(
         &self,

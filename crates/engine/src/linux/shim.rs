@@ -90,8 +90,9 @@ impl Shim {
         rustix::process::setsid()?;
         signal::reset_all();
         signal::ignore(libc::SIGPIPE);
-        fd::close_all_but(&mut [self.spawner.as_raw_fd()])?;
+        // Found by its group before our copy of the claim is closed.
         self.cell.hierarchies.join_shims(&self.cell.name)?;
+        fd::close_all_but(&mut [self.spawner.as_raw_fd()])?;
         let null = rustix::fs::open(
             "/dev/null",
             rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,

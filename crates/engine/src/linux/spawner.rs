@@ -7,13 +7,14 @@
 
 mod confined;
 mod daemon;
+mod remains;
 mod requests;
 mod sandboxes;
 mod teardown;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::linux::cgroup::{Group, Hierarchies, SHIMS};
 use crate::linux::devices;
 use crate::linux::failure::step;
 use crate::linux::logs::LogLimits;
+use crate::linux::net::claims::CLAIMS;
 use crate::linux::net::{self, Claim, Network, Range};
 use crate::linux::protocol;
 use crate::linux::seccomp;
@@ -101,19 +103,28 @@ impl SpawnerConfig {
 /// [`Error`] when the platform could not be set up; nothing is left then either.
 pub fn run(config: SpawnerConfig) -> Result<u8, Error> {
     let (cell, run_dir) = (config.cell.clone(), config.run_dir.clone());
-    // While it is held, no other spawner of this cell runs: what is there is left over.
-    let claim = Claim::take(&cell, config.range)?;
-    let mut spawner = Spawner::set_up(config, claim).inspect_err(|_| {
+    let hierarchies = Hierarchies::detect()?;
+    // While it is held, to the end of this function, no other spawner of this cell runs and nobody
+    // clears anything of it: what is there now is left over.
+    let claim = claim(&config, &hierarchies)?;
+    let set_up = Spawner::set_up(config, &claim, hierarchies.clone());
+    let mut spawner = set_up.inspect_err(|_| {
         // What the failed step says matters more than what cannot be removed after it.
-        if let Ok(hierarchies) = Hierarchies::detect() {
-            let _ = teardown::remove_leftovers(&cell, &hierarchies);
-        }
+        let _ = teardown::remove_leftovers(&cell, &hierarchies);
         let _ = std::fs::remove_dir_all(&run_dir);
     })?;
     let code = spawner.work();
     let cleaned = spawner.tear_down();
     let code = code?;
     cleaned.map(|()| code)
+}
+
+/// Claims a block for the cell, and clears what dead cells left.
+fn claim(config: &SpawnerConfig, hierarchies: &Hierarchies) -> Result<Claim, Error> {
+    let claims = Path::new(CLAIMS);
+    let run = claims.parent().unwrap_or(claims).to_owned();
+    let mut host = remains::Host { hierarchies, run };
+    Claim::take(claims, &config.cell, config.range, &mut host)
 }
 
 /// A second wall behind `nodev` and the missing capability, so its absence is told, not fatal.
@@ -129,8 +140,6 @@ struct Spawner {
     config: SpawnerConfig,
     cell: Rc<Cell>,
     network: Network,
-    /// Holds the block of addresses for as long as the spawner lives.
-    _claim: Claim,
     /// Control group of the shims, so that all of them can be found and ended.
     shims_group: Group,
     signals: OwnedFd,
@@ -170,11 +179,14 @@ impl Stopping {
 }
 
 impl Spawner {
-    fn set_up(config: SpawnerConfig, claim: Claim) -> Result<Self, Error> {
-        let hierarchies = Hierarchies::detect()?;
+    fn set_up(
+        config: SpawnerConfig,
+        claim: &Claim,
+        hierarchies: Hierarchies,
+    ) -> Result<Self, Error> {
         teardown::remove_leftovers(&config.cell, &hierarchies)?;
         teardown::make_directories(&config)?;
-        let network = Network::setup(&config.cell, &claim, &config.network)?;
+        let network = Network::setup(&config.cell, claim, &config.network)?;
         hierarchies.make_cell(&config.cell)?;
         restrict_devices(&hierarchies, &config.cell);
         let shims_group = Group::make(&hierarchies, &config.cell, SHIMS, 16_384)?;
@@ -196,7 +208,6 @@ impl Spawner {
             config,
             cell,
             network,
-            _claim: claim,
             shims_group,
             signals,
             daemon: None,

@@ -176,6 +176,18 @@ pub(crate) fn die_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(kill))?)
 }
 
+/// The same, where the parent is `parent` in this process id namespace.
+///
+/// # Errors
+/// Also `ESRCH` when it has ended already: nothing would end this process then.
+pub(crate) fn die_with(parent: rustix::process::Pid) -> io::Result<()> {
+    die_with_parent()?;
+    if rustix::process::getppid() == Some(parent) {
+        return Ok(());
+    }
+    Err(io::Error::from_raw_os_error(libc::ESRCH))
+}
+
 /// A new, empty session keyring, so that no key of whoever started the platform is inherited.
 pub(crate) fn new_session_keyring() -> io::Result<()> {
     /// `KEYCTL_JOIN_SESSION_KEYRING` of `linux/keyctl.h`.

@@ -310,6 +310,10 @@ pub(crate) fn confined_main(args: &[String], descriptors: Vec<std::os::fd::Owned
             );
             7
         }
+        "linger" => {
+            let [_, dir] = <[_; 2]>::try_from(descriptors).unwrap();
+            linger(&dir)
+        }
         "memory" => {
             let mut all = Vec::new();
             loop {
@@ -323,6 +327,21 @@ pub(crate) fn confined_main(args: &[String], descriptors: Vec<std::os::fd::Owned
     }
 }
 
+/// Holds the lock of a file in `dir` and makes others there for as long as it lives.
+fn linger(dir: &OwnedFd) -> ! {
+    use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat};
+    let make = |name: &str| {
+        openat(dir, name, OFlags::CREATE | OFlags::WRONLY, Mode::RUSR | Mode::WUSR).unwrap()
+    };
+    let lock = make("lock");
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    make("begun");
+    loop {
+        let _ = mkdirat(dir, "more", Mode::RWXU);
+        let _ = unlinkat(dir, "more", rustix::fs::AtFlags::REMOVEDIR);
+    }
+}
+
 pub(crate) async fn confined(ctx: Ctx) {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let target = ctx.dir.join("target");
@@ -332,7 +351,7 @@ pub(crate) async fn confined(ctx: Ctx) {
     let fds = || -> Vec<OwnedFd> {
         vec![File::open(&blob).unwrap().into(), File::open(&target).unwrap().into()]
     };
-    let output = ctx.engine.confined(&["write".into()], fds()).await.unwrap();
+    let output = ctx.engine.confined(&["write".into()], fds(), Box::new(())).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.code, Some(7), "{output:?} {text}");
     assert!(text.starts_with("true blob Ok(()) Ok(()) true"), "{text}");
@@ -341,8 +360,8 @@ pub(crate) async fn confined(ctx: Ctx) {
     let whiteout = std::fs::metadata(target.join("whiteout")).unwrap();
     assert!(whiteout.file_type().is_char_device());
     assert_eq!((whiteout.rdev(), whiteout.uid()), (0, 0));
-    let output = ctx.engine.confined(&["memory".into()], vec![]).await.unwrap();
+    let output = ctx.engine.confined(&["memory".into()], vec![], Box::new(())).await.unwrap();
     assert_eq!(output.signal, Some(9), "{output:?}");
-    let output = ctx.engine.confined(&["flood".into()], vec![]).await.unwrap();
+    let output = ctx.engine.confined(&["flood".into()], vec![], Box::new(())).await.unwrap();
     assert_eq!((output.stdout.len(), output.signal), (1 << 20, Some(9)));
 }

@@ -9,7 +9,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)] // all of it is test
 
 mod conform;
+mod dropped;
 mod harness;
+mod killed;
 mod lives;
 mod security;
 mod speed;
@@ -37,6 +39,14 @@ const TESTS: &[Test] = &[
         .after("kills_its_spawner"),
     Test::new("side_by_side", |ctx| Box::pin(lives::side_by_side(ctx))),
     Test::new("confined", |ctx| Box::pin(lives::confined(ctx))),
+    Test::new("confined_is_dropped", |ctx| Box::pin(dropped::confined(ctx))),
+    Test::new("start_is_dropped", |ctx| Box::pin(dropped::start(ctx))),
+    Test::new("stop_is_dropped", |ctx| Box::pin(dropped::stop(ctx))),
+    Test::new("kills_everything", |ctx| Box::pin(killed::kills_everything(ctx))),
+    Test::new("starts_again", |ctx| Box::pin(killed::starts_again(ctx))).after("kills_everything"),
+    Test::new("cleared_by_another", |ctx| Box::pin(killed::cleared_by_another(ctx))),
+    Test::new("orphans_are_let_alone", |ctx| Box::pin(killed::orphans_are_let_alone(ctx))),
+    Test::new("eight_at_once", |ctx| Box::pin(killed::eight_at_once(ctx))),
     Test::new("profile", |ctx| Box::pin(security::profile(ctx))),
     Test::new("users", |ctx| Box::pin(security::users(ctx))),
     Test::new("hostile_images", |ctx| Box::pin(security::hostile_images(ctx))),

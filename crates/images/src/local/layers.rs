@@ -32,13 +32,15 @@ impl Inner {
             return Ok(());
         }
         let fail = |error: io::Error| storage("unpacking a layer", &error);
-        let scratch = self.paths.scratch();
+        // The process may outlive this future for a moment, so it keeps the directory, too.
+        let scratch = Arc::new(self.paths.scratch());
         let tree = scratch.path().join("tree");
         std::fs::create_dir_all(&tree).map_err(fail)?;
         let job = UnpackJob {
             blob: File::open(self.paths.blob(&layer.digest)).map_err(fail)?.into(),
             target: open_dir(&tree).map_err(fail)?,
             compression: Manifest::compression(layer).unwrap_or("none").to_owned(),
+            keep: Box::new(Arc::clone(&scratch)),
         };
         let report = self.confine.unpack(job).await?;
         if report.diff_id != *diff_id {

@@ -45,7 +45,9 @@ impl Session<'_> {
     /// when this succeeds; it may be left there when it fails.
     pub(crate) async fn blob(&self, blob: &Descriptor, path: &Path) -> Result<(), Error> {
         let fail = |error| storage("writing a blob", &error);
-        let file = tokio::fs::File::create_new(path).await.map_err(fail)?;
+        // Here and not on another thread, which would make the file after whoever dropped this
+        // future has cleared up.
+        let file = std::fs::File::create_new(path).map_err(fail)?.into();
         let mut sink = Sink { file, hash: Sha256::new(), written: 0 };
         let mut tries = Tries::new(self.registry.retries);
         while let Err(failure) = self.part(blob, &mut sink).await {

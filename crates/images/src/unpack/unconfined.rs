@@ -16,7 +16,11 @@ pub struct Unconfined;
 #[async_trait]
 impl Confine for Unconfined {
     async fn unpack(&self, job: UnpackJob) -> Result<UnpackReport, Error> {
-        let work = move || super::unpack(File::from(job.blob), job.target, &job.compression);
+        // The thread goes on when this future is dropped, and keeps what is to be kept.
+        let work = move || {
+            let _keep = job.keep;
+            super::unpack(File::from(job.blob), job.target, &job.compression)
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| {
             Error::new("UNPACK_FAILED", Kind::Internal, format!("unpacking ended: {error}"))
                 .hint("report this with the message")

@@ -4,6 +4,7 @@
 
 mod child;
 mod conformance;
+mod drops;
 mod honest;
 mod hostile;
 mod load;

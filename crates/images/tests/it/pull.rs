@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ebb_images::build::{ImageBuilder, Layer};
 use ebb_images::local::Local;
-use ebb_images::{Error, ImageStore, Pull};
+use ebb_images::{Confine, Error, ImageStore, Pull, UnpackJob, UnpackReport};
 use ebb_model::{Digest, Reference};
 use serde_json::json;
 
@@ -448,6 +448,36 @@ async fn a_pull_may_be_dropped_at_every_await_point() {
             return;
         }
     }
+}
+
+/// Hands what a job keeps to the test and never ends, as a process that is slow to die.
+struct Lingers(tokio::sync::mpsc::Sender<Box<dyn std::any::Any + Send>>);
+
+#[async_trait::async_trait]
+impl Confine for Lingers {
+    async fn unpack(&self, job: UnpackJob) -> Result<UnpackReport, Error> {
+        self.0.send(job.keep).await.unwrap();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_pull_leaves_its_directory_to_the_process_that_still_writes() {
+    let (server, dir) = (Server::start(), tempfile::tempdir().unwrap());
+    let (reference, digest, _) = server.publish("team/app", "1", &image());
+    let (send, mut jobs) = tokio::sync::mpsc::channel(1);
+    let clock = std::sync::Arc::new(ebb_kit::SystemClock::new());
+    let config = ebb_images::local::Config::new(dir.path());
+    let store = Local::open(config, std::sync::Arc::new(Lingers(send)), clock).unwrap();
+    let pull = pull(&reference.pinned(digest));
+    let keep = tokio::select! {
+        ended = store.pull(&pull) => panic!("{ended:?}"),
+        keep = jobs.recv() => keep.unwrap(),
+    };
+    let temporary = || std::fs::read_dir(dir.path().join("temp")).unwrap().count();
+    assert_eq!(temporary(), 1, "the process still writes there");
+    drop(keep);
+    assert_eq!(temporary(), 0);
 }
 
 #[tokio::test]

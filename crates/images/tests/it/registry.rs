@@ -127,6 +127,11 @@ impl Server {
         self.shared.lock().unwrap().handler = Some(Box::new(handler));
     }
 
+    /// No more of the answers that [`Server::next`] was given.
+    pub(crate) fn forget(&self) {
+        self.shared.lock().unwrap().script.clear();
+    }
+
     /// Requests whose target contains `part`.
     pub(crate) fn seen(&self, part: &str) -> Vec<Seen> {
         let shared = self.shared.lock().unwrap();

@@ -43,6 +43,7 @@ pub(crate) async fn unpack(
         blob: std::fs::File::open(file.path()).unwrap().into(),
         target: std::fs::File::open(target).unwrap().into(),
         compression: compression.to_owned(),
+        keep: Box::new(()),
     };
     Unconfined.unpack(job).await
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{fault, unsupported};
-use crate::knative::TrafficTarget;
-use crate::{Fault, name};
+use crate::knative::{Service, TrafficTarget};
+use crate::{Fault, name, near};
 
 /// Whose shares they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,35 @@ pub(super) fn check(targets: &[TrafficTarget], of: Of) -> Vec<Fault> {
     if !targets.is_empty() && sum != 100 {
         let message = format!("Traffic targets sum to {sum}, want 100");
         faults.push(fault("INVALID_TRAFFIC", "spec.traffic", message));
+    }
+    faults
+}
+
+/// What is wrong with the shares of a Service by what revisions it has: `known` are their names. A
+/// share may name one of them, the one that the template names, and what it named before: a
+/// revision may have gone since, and other changes are to be possible then.
+pub fn revisions(new: &Service, old: Option<&Service>, known: &BTreeSet<String>) -> Vec<Fault> {
+    let own = new.spec.template.metadata.as_ref().and_then(|meta| meta.name.as_deref());
+    let before = old.into_iter().flat_map(|old| &old.spec.traffic);
+    let before: BTreeSet<&str> = before.filter_map(|t| t.revision_name.as_deref()).collect();
+    let mut faults = Vec::new();
+    for (index, target) in new.spec.traffic.iter().enumerate() {
+        let Some(name) = target.revision_name.as_deref() else { continue };
+        let there = known.contains(name) || own == Some(name) || before.contains(name);
+        // What cannot be the name of any was said already.
+        if there || name::check_label(name, "", 63).is_err() {
+            continue;
+        }
+        let message = format!(
+            "the service has no revision {name:?}: a share goes to one that it has, or to the one \
+             that spec.template.metadata.name names"
+        );
+        let candidates = known.iter().map(String::as_str).chain(own);
+        let hint = match near::nearest(name, candidates) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => "`kubectl get revisions` lists them".to_owned(),
+        };
+        faults.push(fault("REVISION_NOT_FOUND", at(index, "revisionName"), message).hint(hint));
     }
     faults
 }

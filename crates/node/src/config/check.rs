@@ -75,10 +75,13 @@ pub fn check(raw: &Raw) -> Result<Config, Vec<Fault>> {
         progress_deadline_ms: 1000
             * u64::try_from(values.number("control.progress_deadline_seconds", 1, 3600))
                 .unwrap_or(600),
-        log_level: values.text("log.level").to_owned(),
+        log_level: values.levels("log.level"),
     };
     if faults.is_empty() { Ok(config) } else { Err(faults) }
 }
+
+/// What `log.level` may say.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 struct Values<'a> {
     raw: &'a Raw,
@@ -138,6 +141,22 @@ impl Values<'_> {
             self.refuse(key, "a domain name, such as localhost or apps.example.com");
         }
         domain
+    }
+
+    /// A level, or several for parts of the program. A word that is none would be taken for the name
+    /// of a part, and silence everything else.
+    fn levels(&mut self, key: &str) -> String {
+        let known = |level: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+        let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let levels = self.text(key).to_owned();
+        let fine = levels.split(',').all(|item| match item.trim().split_once('=') {
+            None => known(item.trim()),
+            Some((name, level)) => !name.is_empty() && name.chars().all(part) && known(level),
+        });
+        if !fine {
+            self.refuse(key, "a level, such as info, or levels of parts: info,ebb_gateway=debug");
+        }
+        levels
     }
 
     fn network(&mut self, key: &str) -> (Ipv4Addr, u8) {

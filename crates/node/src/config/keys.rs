@@ -48,7 +48,7 @@ pub const KEYS: &[Key] = &[
         default: "",
         flag: "--api-name",
         doc: "Further host names and addresses that the API's certificate is valid for, separated \
-              by commas.",
+              by commas. Default: none.",
     },
     Key {
         name: "api.image_registries",
@@ -147,10 +147,13 @@ pub fn reference() -> String {
          environment, flags. An unknown key is an error that names the nearest known key.\n",
     );
     for key in KEYS {
-        let default = if key.default.is_empty() { "derived" } else { key.default };
+        let default = match key.default {
+            "" => "see above".to_owned(),
+            default => format!("`{default}`"),
+        };
         let _ = write!(
             page,
-            "\n## `{}`\n\n{}\n\n- default: `{default}`\n- flag: `{}`\n- environment: `{}`\n",
+            "\n## `{}`\n\n{}\n\n- default: {default}\n- flag: `{}`\n- environment: `{}`\n",
             key.name,
             key.doc,
             key.flag,

@@ -93,7 +93,12 @@ fn merge(raw: &mut Raw, values: Raw, source: &str, faults: &mut Vec<Fault>) {
 }
 
 fn unknown(key: &str, source: &str) -> Fault {
-    let nearest = KEYS.iter().map(|known| known.name).min_by_key(|known| distance(key, known));
+    // A key may be missing below a section whose name has a slip.
+    let away = |known: &&str| {
+        let section = known.split('.').next().unwrap_or_default();
+        distance(key, known).min(distance(key, section))
+    };
+    let nearest = KEYS.iter().map(|known| known.name).min_by_key(away);
     let fault = Fault::new(
         "CONFIG_UNKNOWN_KEY",
         Kind::Invalid,

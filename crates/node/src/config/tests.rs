@@ -29,6 +29,24 @@ fn unknown_keys_name_the_nearest() {
     let faults = read(None, env, Raw::new()).unwrap_err();
     assert_eq!(faults[0].code, "CONFIG_UNKNOWN_KEY");
     assert!(faults[0].hint.as_ref().unwrap().contains("gateway.listen"), "{faults:?}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ebb.toml");
+    std::fs::write(&file, "gatway = 1\n").unwrap();
+    let faults = read(Some(&file), [], Raw::new()).unwrap_err();
+    assert!(faults[0].hint.as_ref().unwrap().contains("gateway.listen"), "{faults:?}");
+}
+
+#[test]
+fn a_level_is_one_of_those_that_there_are() {
+    let level = |level| check(&read(None, [], flags(&[("log.level", level)])).unwrap());
+    for fine in ["info", "WARN", "off", "info,ebb_gateway=debug", "info, ebb_api::tls=trace"] {
+        assert_eq!(level(fine).unwrap().log_level, fine);
+    }
+    for wrong in ["loud", "", "info,", "ebb_api", "=info", "info,ebb_api=loud", "a b=info"] {
+        let faults = level(wrong).unwrap_err();
+        assert_eq!(faults[0].field.as_deref(), Some("log.level"), "{wrong}: {faults:?}");
+    }
 }
 
 #[test]

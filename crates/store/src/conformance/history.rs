@@ -230,3 +230,38 @@ pub(super) async fn compacted_while_replaying(bench: Bench) {
         assert_eq!(event.key(), format!("/m/x/n/{}-{}", n / 200, n % 200));
     }
 }
+
+/// The same in the middle of a commit that is just the oldest one retained: what it removed cannot
+/// be told any more, so nothing more is told.
+pub(super) async fn compacted_within_a_commit(bench: Bench) {
+    let keys: Vec<String> = (0..300).map(|n| format!("/w/x/n/{n:03}")).collect();
+    let start = bench.commit(keys.iter().map(|key| put(key, "x")).collect()).await;
+    let removal = bench.commit(keys.iter().map(|key| delete(key)).collect()).await;
+    let mut watcher = bench.watch("/w/", start).await;
+    let first = next(&mut watcher).await;
+    assert_eq!((first.key(), first.version()), (keys[0].as_str(), removal));
+    // It becomes the newest of those that are too old, and so the oldest that can be read.
+    bench.clock.advance(Duration::from_mins(11));
+    for _ in 0..3 {
+        bench.commit(Vec::new()).await;
+    }
+    let gone = bench.store.watch("/w/", start).await;
+    assert!(matches!(gone, Err(Error::Compacted { oldest, .. }) if oldest == removal), "{gone:?}");
+    let mut seen = 1;
+    loop {
+        // A watch that lost what it should tell would wait for ever.
+        let next = tokio::time::timeout(Duration::from_secs(30), watcher.next()).await;
+        match next.expect("the rest, or why it does not come") {
+            Some(Ok(event)) => {
+                assert_eq!((event.key(), event.version()), (keys[seen].as_str(), removal));
+                seen += 1;
+            }
+            Some(Err(error)) => {
+                assert!(matches!(error, Error::Compacted { .. }), "{error}");
+                break;
+            }
+            None => panic!("an end without a word"),
+        }
+        assert!(seen < keys.len(), "more was retained than the store says");
+    }
+}

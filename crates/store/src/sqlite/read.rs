@@ -69,7 +69,7 @@ impl History for Readers {
         let prefix = prefix.to_owned();
         self.run(move |connection| {
             let Marks { newest, compacted } = marks(connection)?;
-            check::readable(after.version, compacted, newest)?;
+            check::readable(after.needs(), compacted, newest)?;
             history(connection, &prefix, (after, through), limit)
         })
         .await
@@ -144,6 +144,27 @@ pub(super) fn scan(
         }
     }
     Ok(page.into_scan(version))
+}
+
+/// How many records a scan would find.
+pub(super) fn count(
+    connection: &Connection,
+    prefix: &str,
+    at: u64,
+    after: Option<&str>,
+) -> Result<u64, Error> {
+    let marks = marks(connection)?;
+    check::readable(at, marks.compacted, marks.newest)?;
+    let (first, end) = (check::first_key(prefix, after), Upper(check::prefix_end(prefix)));
+    // The index gives the newest row of each key; of that row only the head is read, to leave out
+    // tombstones. `id` is that of the row with the greatest version, as SQLite promises for `max`.
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*) FROM (SELECT max(version), id FROM revisions INDEXED BY revisions_by_key \
+         WHERE key >= ?1 AND key < ?2 AND version <= ?3 GROUP BY key) AS newest \
+         CROSS JOIN revisions ON revisions.id = newest.id \
+         WHERE revisions.storage_version IS NOT NULL",
+    )?;
+    Ok(unsigned(statement.query_row(params![first, end, signed(at)], |row| row.get(0))?))
 }
 
 /// Changes after `after` up to the commit `through`, in commit order.

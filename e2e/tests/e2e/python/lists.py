@@ -79,6 +79,27 @@ def versions_of_a_list():
 
 
 @check
+def pages_say_how_much_follows():
+    first = listed(limit=10)
+    count = len(listed().items)
+    assert first.metadata.remaining_item_count == count - 10, first.metadata
+    second = listed(limit=10, _continue=first.metadata._continue)
+    assert second.metadata.remaining_item_count == count - 20, second.metadata
+    assert listed(limit=5, label_selector="set=lists").metadata.remaining_item_count is None
+    assert listed().metadata.remaining_item_count is None
+
+
+@check
+def delete_collection_page_by_page():
+    for n in range(5):
+        core.create_namespaced_config_map(NAMESPACE, config_map(f"few-{n}", labels={"set": "few"}))
+    core.delete_collection_namespaced_config_map(NAMESPACE, label_selector="set=few", limit=2)
+    assert names(listed(label_selector="set=few")) == ["few-2", "few-3", "few-4"]
+    core.delete_collection_namespaced_config_map(NAMESPACE, label_selector="set=few")
+    assert listed(label_selector="set=few").items == []
+
+
+@check
 def delete_collection_by_selector():
     core.create_namespaced_config_map(NAMESPACE, config_map("bystander"))
     core.delete_collection_namespaced_config_map(NAMESPACE, label_selector="parity=odd")

@@ -26,10 +26,11 @@ pub(super) async fn answer(
     target: &Target,
     options: Options,
 ) -> Result<Response<Body>, Failure> {
-    let Options { selector, limit, at, after, continued, view } = options;
+    let Options { selector, limit, at, after, remaining, continued, view } = options;
     let form = Form { kind: target.kind, view, clock: Arc::clone(&context.app.deps.clock) };
     let content_type = if matches!(view, View::Table(_)) { TABLE } else { "application/json" };
-    let mut pages = Pages::new(context, target, selector).from(at, after.clone()).limit(limit);
+    let pages = Pages::new(context, target, selector).from(at, after.clone()).limit(limit);
+    let mut pages = pages.remaining(remaining);
     let (mut items, mut count) = (Vec::new(), 0);
     while let Some(found) = pages.next().await.map_err(|f| expired(f, continued, after.as_ref()))? {
         check_not_older(context, pages.version())?;
@@ -39,11 +40,13 @@ pub(super) async fn answer(
         }
     }
     if pages.ended() {
-        let body = form.whole(&metadata(&pages)?, &items);
+        let metadata = metadata(&pages).await.map_err(|f| expired(f, continued, after.as_ref()))?;
+        let body = form.whole(&metadata, &items);
         return Ok(body::bytes(StatusCode::OK, Bytes::from(body), content_type));
     }
     let known = limit == usize::MAX;
-    let mut head = form.head(known.then(|| metadata(&pages)).transpose()?.as_ref());
+    let known_now = if known { Some(metadata(&pages).await?) } else { None };
+    let mut head = form.head(known_now.as_ref());
     head.append(&mut items);
     let rest = Rest { form, pages, count, known, first: Some(head), ended: false };
     let chunks = stream::unfold(rest, |mut rest| async move {
@@ -56,11 +59,11 @@ pub(super) async fn answer(
 }
 
 /// A page whose version is gone is told how to get the rest without it.
-fn expired(failure: Failure, continued: bool, after: Option<&String>) -> Failure {
+pub(super) fn expired(failure: Failure, continued: bool, after: Option<&String>) -> Failure {
     let Some(after) = after.filter(|_| continued) else { return failure };
     match failure.reason {
         "Expired" => {
-            let token = Continue { version: 0, after: after.clone() };
+            let token = Continue { version: 0, after: after.clone(), remaining: None };
             token.encode().map_or(failure, Failure::expired_continue)
         }
         // Nobody was given a version that is not there yet.
@@ -69,11 +72,16 @@ fn expired(failure: Failure, continued: bool, after: Option<&String>) -> Failure
     }
 }
 
-fn metadata(pages: &Pages) -> Result<Value, Failure> {
+/// The metadata of the list so far.
+pub(super) async fn metadata(pages: &Pages) -> Result<Value, Failure> {
     let version = pages.version();
     let mut metadata = json!({ "resourceVersion": version.to_string() });
     if let Some(after) = pages.rest() {
-        let token = Continue { version, after: after.to_owned() };
+        let remaining = pages.count().await?;
+        if let Some(remaining) = remaining {
+            metadata["remainingItemCount"] = json!(remaining);
+        }
+        let token = Continue { version, after: after.to_owned(), remaining };
         metadata["continue"] = json!(token.encode()?);
     }
     Ok(metadata)
@@ -115,7 +123,7 @@ impl Rest {
         }
         if self.pages.ended() {
             self.ended = true;
-            let metadata = if self.known { None } else { Some(metadata(&self.pages)?) };
+            let metadata = if self.known { None } else { Some(metadata(&self.pages).await?) };
             Form::tail(metadata.as_ref(), &mut items);
         }
         Ok(Bytes::from(items))

@@ -17,6 +17,8 @@ pub(super) struct Options {
     pub(super) at: Option<u64>,
     /// Key that the page starts behind.
     pub(super) after: Option<String>,
+    /// How many objects follow that key, as the page before said.
+    pub(super) remaining: Option<u64>,
     /// Whether this is a later page at the version of the first.
     pub(super) continued: bool,
     /// How the objects are shown.
@@ -34,18 +36,19 @@ impl Options {
         // How long a client waits is its own business; here it is checked only.
         query.number("timeoutSeconds")?;
         let version = query.get("resourceVersion").map(storage::version).transpose()?;
-        let (mut at, mut after) = (None, None);
+        let (mut at, mut after, mut remaining) = (None, None, None);
         if let Some(token) = query.get("continue") {
             let prefix = target.kind.prefix(target.namespace.as_deref());
             let token = Continue::decode(token, &prefix)?;
             at = Some(token.version).filter(|version| *version > 0);
             after = Some(token.after);
+            remaining = token.remaining;
         } else if exact(query, limit.is_some()) {
             at = version.filter(|version| *version > 0);
         }
         let continued = after.is_some() && at.is_some();
         let limit = usize::try_from(limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-        Ok(Self { selector, limit, at, after, continued, view: context.view })
+        Ok(Self { selector, limit, at, after, remaining, continued, view: context.view })
     }
 }
 

@@ -40,6 +40,10 @@ pub(crate) struct Pages {
     /// read did not begin with the first.
     read: Option<u64>,
     seat: Option<Arc<Seat>>,
+    /// How many objects follow behind the key that this began with, when that is known.
+    remaining: Option<u64>,
+    /// Objects that were selected so far.
+    given: u64,
 }
 
 impl Pages {
@@ -61,6 +65,8 @@ impl Pages {
             ended: false,
             read: Some(0),
             seat: context.seat.clone(),
+            remaining: None,
+            given: 0,
         }
     }
 
@@ -75,6 +81,33 @@ impl Pages {
     pub(crate) const fn limit(mut self, limit: usize) -> Self {
         self.left = limit;
         self
+    }
+
+    /// How many objects follow behind `after`, when that was counted before.
+    pub(crate) const fn remaining(mut self, remaining: Option<u64>) -> Self {
+        self.remaining = remaining;
+        self
+    }
+
+    /// How many objects follow when the limit came before the end; none where selectors leave some
+    /// out. All pages show one version, so only the first counts, and the others take away.
+    ///
+    /// # Errors
+    /// 410 when the version is not kept any longer.
+    pub(super) async fn count(&self) -> Result<Option<u64>, Failure> {
+        let (Some(rest), Some(at)) = (self.rest(), self.at) else { return Ok(None) };
+        if !self.selector.is_empty() || self.name.is_some() {
+            return Ok(None);
+        }
+        if let Some(remaining) = self.remaining {
+            return Ok(Some(remaining.saturating_sub(self.given)).filter(|count| *count > 0));
+        }
+        let store = self.app.store(self.kind);
+        Ok(Some(match self.read {
+            // The store knows by heart how many there are, not how many there are behind a key.
+            Some(read) => store.count(&self.prefix, at, None).await?.saturating_sub(read),
+            None => store.count(&self.prefix, at, Some(rest)).await?,
+        }))
     }
 
     /// The version that all pages show; 0 before the first.
@@ -145,6 +178,7 @@ impl Pages {
             }
         }
         self.left -= found.len();
+        self.given += u64::try_from(found.len()).unwrap_or(u64::MAX);
         if let (Some(read), true, None) = (self.read, self.ended && !self.more, &self.name) {
             self.app.priority.saw(&self.prefix, read);
         }

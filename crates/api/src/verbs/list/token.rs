@@ -14,6 +14,9 @@ pub(super) struct Continue {
     pub(super) version: u64,
     /// Key of the last object of the page before.
     pub(super) after: String,
+    /// How many objects follow at that version; none where selectors leave some out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) remaining: Option<u64>,
 }
 
 impl Continue {

@@ -47,6 +47,8 @@ pub(super) struct Feed {
     pending: Vec<u8>,
     stage: Stage,
     resumed: Option<Resumed>,
+    /// Newest version of what the client was told.
+    told: u64,
     bookmarks: Interval,
     last_bookmark: Option<Pin<Box<Sleep>>>,
     end: Pin<Box<Sleep>>,
@@ -91,6 +93,7 @@ impl Feed {
             pending: Vec::new(),
             stage: Stage::Ended,
             resumed: None,
+            told: 0,
             bookmarks,
             last_bookmark: options.bookmarks.then(|| Box::pin(tokio::time::sleep_until(last))),
             end: Box::pin(tokio::time::sleep_until(now + timeout)),
@@ -129,6 +132,14 @@ impl Feed {
             Err(ebb_store::Error::Compacted { .. }) => {}
             Err(error) => self.fail(error.into()),
         }
+    }
+
+    /// Where the client stands. Never behind what it has already: none where it was told a part
+    /// of a commit, whose version it has, and whose other changes would be missed from there on.
+    fn stands(&self, progress: u64) -> Option<u64> {
+        let resumed = self.resumed.as_ref().map_or(0, |resumed| resumed.version);
+        let version = progress.max(resumed);
+        (version >= self.told).then_some(version)
     }
 
     /// The changes that the client has to be told of, now that this one came.
@@ -202,10 +213,10 @@ impl Feed {
                 }
                 Step::Change(Some(Err(error))) => self.fail(error.into()),
                 Step::Bookmark => {
-                    if let Stage::Changes(watcher) = &self.stage {
-                        // Never behind what the client has already.
-                        let resumed = self.resumed.as_ref().map_or(0, |resumed| resumed.version);
-                        self.bookmark(watcher.progress().max(resumed), false);
+                    if let Stage::Changes(watcher) = &self.stage
+                        && let Some(version) = self.stands(watcher.progress())
+                    {
+                        self.bookmark(version, false);
                     }
                 }
                 Step::Change(None) | Step::End => return None,
@@ -244,6 +255,7 @@ impl Feed {
         let mut single: Option<Bytes> = None;
         loop {
             for change in told.iter().flatten() {
+                self.told = change.event().version();
                 match self.change(change) {
                     Ok(None) => {}
                     Ok(Some(line)) if single.is_none() && self.pending.is_empty() => {

@@ -203,6 +203,7 @@ async fn content_types() {
         "text/plain",
         "text/html",
         "application/xml",
+        "application/toml",
         "multipart/form-data; boundary=x",
         "application/x-www-form-urlencoded",
         "application/jsonx",

@@ -1,10 +1,8 @@
 //! Requests that are right by themselves and come too late, twice or at once.
 
-use std::collections::BTreeSet;
-
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::refusal;
 use crate::world::{MAPS, SERVICES, World, config_map, service};
@@ -125,48 +123,6 @@ async fn an_answer_that_cannot_be_given() {
         let request = request.header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
         world.refused(method.as_str(), request, refusal(400, "INVALID_PARAMETER")).await;
     }
-    world.end().await;
-}
-
-/// Many deploys of one service at once: each that is answered with success got a generation of its
-/// own, and what is stored is what the last of them said.
-#[tokio::test]
-async fn many_deploys_of_one_service() {
-    let world = World::new();
-    let (_, made) = world.post(SERVICES, &service("hello")).await;
-    assert_eq!(made["metadata"]["generation"], 1);
-    let one = format!("{SERVICES}/hello");
-    let deploy = |n: i64| {
-        let (world, one) = (&world, &one);
-        async move {
-            let patch = json!({"spec": {"template": {"spec": {"timeoutSeconds": n}}}});
-            world.merge(one, &patch).await
-        }
-    };
-    let mut done: Vec<Value> = Vec::new();
-    for round in 0..10 {
-        let answers = join_all((1..=100).map(|n| deploy(round * 100 + n))).await;
-        for (status, answer) in answers {
-            assert!(matches!(status.as_u16(), 200 | 409), "{status}: {answer}");
-            done.extend((status == 200).then_some(answer));
-        }
-    }
-    let changed: Vec<(i64, i64)> = done
-        .iter()
-        .filter_map(|answer| {
-            let generation = answer["metadata"]["generation"].as_i64()?;
-            Some((generation, answer["spec"]["template"]["spec"]["timeoutSeconds"].as_i64()?))
-        })
-        .collect();
-    let distinct: BTreeSet<i64> = changed.iter().map(|(generation, _)| *generation).collect();
-    assert!(distinct.len() > 10, "nearly nothing was done: {distinct:?}");
-    let highest = *distinct.last().unwrap();
-    let (_, stored) = world.get(&one).await;
-    assert_eq!(stored["metadata"]["generation"], highest);
-    let expected = distinct.iter().copied().collect::<Vec<_>>();
-    assert_eq!(expected, (2..=highest).collect::<Vec<_>>(), "no generation is skipped");
-    let last = changed.iter().find(|(generation, _)| *generation == highest).unwrap();
-    assert_eq!(stored["spec"]["template"]["spec"]["timeoutSeconds"], last.1);
     world.end().await;
 }
 

@@ -1,11 +1,13 @@
 //! Bodies in YAML, with all that YAML can do.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Refusal, refusal};
 use crate::world::{MAPS, SERVICES, World};
 
 const YAML: &str = "application/yaml";
+const APPLY: &str = "application/apply-patch+yaml";
 const HEAD: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n";
 
 /// Nine lists of nine of the list before.
@@ -18,16 +20,17 @@ fn laughs() -> String {
     text
 }
 
-#[tokio::test]
-async fn what_is_not_a_manifest() {
-    let world = World::new();
+/// What it is, the body, the code of the refusal (any, if empty) and what that says.
+type Case = (&'static str, String, &'static str, &'static str);
+
+fn no_manifests() -> Vec<Case> {
     let with = |rest: &str| format!("{HEAD}{rest}");
     let many = format!(
         "{HEAD}x: &x [{}]\ny: [{}]\n",
         vec!["a"; 1_000].join(","),
         vec!["*x"; 2_000].join(",")
     );
-    for (what, body, code, says) in [
+    vec![
         ("a bomb of lists", laughs(), "MANIFEST_TOO_COMPLEX", ""),
         ("an alias 2,000 times", many, "MANIFEST_TOO_COMPLEX", ""),
         ("an alias of itself", with("x: &x [*x]\n"), "", ""),
@@ -73,16 +76,27 @@ async fn what_is_not_a_manifest() {
             "UNSUPPORTED_VERSION",
             "ConfigMap",
         ),
-    ] {
-        let request = world.raw(&format!("{MAPS}?fieldValidation=Strict"), YAML, body.clone());
-        if code.is_empty() {
-            let answer = request.send().await.unwrap();
-            assert_eq!(answer.status(), 400, "{what}: {}", answer.text().await.unwrap());
-            continue;
+    ]
+}
+
+#[tokio::test]
+async fn what_is_not_a_manifest() {
+    let world = World::new();
+    for (what, body, code, says) in no_manifests() {
+        let strict = world.raw(&format!("{MAPS}?fieldValidation=Strict"), YAML, body.clone());
+        let path = format!("{MAPS}/a?fieldManager=me&fieldValidation=Strict");
+        let apply = world.request(Method::PATCH, &path).header("content-type", APPLY).body(body);
+        for (how, request) in [("made", strict), ("applied", apply)] {
+            let what = format!("{what}, {how}");
+            if code.is_empty() {
+                let answer = request.send().await.unwrap();
+                assert_eq!(answer.status(), 400, "{what}: {}", answer.text().await.unwrap());
+                continue;
+            }
+            let says = [says];
+            let says: &[&str] = if says[0].is_empty() { &[] } else { &says };
+            world.refused(&what, request, Refusal { status: 400, code, says }).await;
         }
-        let says = [says];
-        let says: &[&str] = if says[0].is_empty() { &[] } else { &says };
-        world.refused(what, request, Refusal { status: 400, code, says }).await;
     }
     let bytes = [HEAD.as_bytes(), b"data: {a: \xff}\n"].concat();
     world

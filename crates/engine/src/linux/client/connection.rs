@@ -10,7 +10,33 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{Answer, Command, Core, kept};
 use crate::Error;
 use crate::linux::packets::Packets;
-use crate::linux::protocol::{self, Report};
+use crate::linux::protocol::{self, Report, Start};
+
+/// An instance that the spawner has not been asked for yet.
+pub(super) struct Birth {
+    pub(super) core: Arc<Core>,
+    pub(super) start: Start,
+    pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) ended: watch::Sender<bool>,
+}
+
+impl Birth {
+    /// Has it started, says how that went, and watches it until it has ended.
+    pub(super) async fn run(self, id: InstanceId, accepted: oneshot::Sender<Result<(), Error>>) {
+        let Self { core, start, inbox, ended } = self;
+        match core.ask_spawner(&start).await {
+            Ok(socket) => {
+                let _ = accepted.send(Ok(())); // nobody may wait
+                let grace_ms = start.spec.grace_ms;
+                Life { core, id, grace_ms, socket, inbox, ended }.run().await;
+            }
+            Err(error) => {
+                core.lock().known.remove(&id);
+                let _ = accepted.send(Err(error));
+            }
+        }
+    }
+}
 
 /// Watches one instance until it has ended.
 pub(super) struct Life {

@@ -201,13 +201,15 @@ pub(crate) struct Link {
     pub(crate) index: u32,
     /// Index of its peer, in the peer's namespace; 0 where there is none.
     pub(crate) peer: u32,
+    /// Its group; 0 is everybody's.
+    pub(crate) group: u32,
     /// Its name.
     pub(crate) name: String,
 }
 
 /// The link that a message describes.
 pub(crate) fn parse(body: &[u8]) -> Option<Link> {
-    let mut link = Link { index: u32_at(body, 4)?, peer: 0, name: String::new() };
+    let mut link = Link { index: u32_at(body, 4)?, peer: 0, group: 0, name: String::new() };
     for (kind, value) in attributes(body.get(16..)?) {
         match kind {
             IFLA_IFNAME => {
@@ -215,6 +217,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<Link> {
                 link.name = String::from_utf8_lossy(text).into_owned();
             }
             IFLA_LINK => link.peer = u32_at(value, 0)?,
+            IFLA_GROUP => link.group = u32_at(value, 0)?,
             _ => {}
         }
     }

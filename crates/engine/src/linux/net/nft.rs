@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 
 use rustix::io::Errno;
 
-use super::message::{ACK, APPEND, Batch, Body, CREATE};
+use super::message::{ACK, APPEND, Batch, Body, CREATE, DUMP, attributes};
+use super::socket::Socket;
+use crate::Error;
 
 const INET: u8 = 1;
 const SUBSYSTEM: u16 = 10;
@@ -13,6 +15,7 @@ const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 
 const NEWTABLE: u16 = 0;
+const GETTABLE: u16 = 1;
 const DELTABLE: u16 = 2;
 const NEWCHAIN: u16 = 3;
 const NEWRULE: u16 = 6;
@@ -195,6 +198,24 @@ impl<'a> Transaction<'a> {
             });
         });
     }
+}
+
+/// Names of the tables of the namespace that take part in IPv4 and IPv6 both, as ours do.
+pub(crate) fn tables(socket: &Socket) -> Result<Vec<String>, Error> {
+    const NAME: u16 = 1;
+    let mut batch = Batch::new();
+    batch.add("listing filter tables", (SUBSYSTEM << 8) | GETTABLE, DUMP, |m| {
+        m.raw(&[INET, 0, 0, 0]);
+    });
+    let name = |body: &[u8]| {
+        // The filter by family is the caller's business in some kernels.
+        let rest = body.get(4..).filter(|_| body.first() == Some(&INET))?;
+        let (_, value) = attributes(rest).find(|(kind, _)| *kind == NAME)?;
+        Some(String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned())
+    };
+    let kind = (SUBSYSTEM << 8) | NEWTABLE;
+    let answers = socket.run(&batch)?;
+    Ok(answers.iter().filter(|a| a.kind == kind).filter_map(|a| name(&a.body)).collect())
 }
 
 /// `struct nfgenmsg` of a message that opens or closes a transaction of nf_tables.

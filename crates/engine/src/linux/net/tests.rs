@@ -51,7 +51,7 @@ fn pin() {
 
 fn claim() -> (tempfile::TempDir, Claim) {
     let dir = tempfile::tempdir().unwrap();
-    let claim = Claim::take_in(dir.path(), CELL, Range::default(), &[]).unwrap();
+    let claim = claims::tests::claim(dir.path(), CELL);
     (dir, claim)
 }
 

@@ -145,8 +145,9 @@ fn prepared(init: &OwnedFd) -> Result<(), Failure> {
 pub(crate) fn user_namespace(ids: u32) -> std::io::Result<OwnedFd> {
     // A namespace needs a process in it until there is a descriptor of it.
     let with = Clone3 { namespaces: libc::CLONE_NEWUSER, into_cgroup: None };
+    let me = rustix::process::getpid();
     let child = process::fork(with, || {
-        if process::die_with_parent().is_ok() {
+        if process::die_with(me).is_ok() {
             rustix::event::pause();
         }
         0

@@ -1,7 +1,8 @@
 //! Running the confined function: hostile input is read by a process that can do nothing else.
 //!
 //! The spawner forks a supervisor, so that its loop never waits. The supervisor forks the confined
-//! process into new namespaces, collects its standard output, and kills it when its time is over.
+//! process into new namespaces, collects its standard output, and kills it when its time is over or
+//! when nobody waits for it any more. It speaks only once the process is gone.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,7 +17,7 @@ use rustix::mount::{
     mount_change, move_mount, open_tree, unmount,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Resource, Rlimit, WaitId, WaitIdOptions, setrlimit, waitid};
+use rustix::process::{Pid, Resource, Rlimit, WaitId, WaitIdOptions, setrlimit, waitid};
 
 use super::Spawner;
 use crate::linux::cgroup::{Group, Limits};
@@ -74,8 +75,9 @@ impl Spawner {
         };
         let with = Clone3 { namespaces: 0, into_cgroup: self.shims_group.birth() };
         let mut job = Some(job);
+        let me = rustix::process::getpid();
         let child = process::fork(with, || match job.take() {
-            Some(job) => job.supervise(&reply),
+            Some(job) => job.supervise(me, &reply),
             None => 1,
         });
         match child {
@@ -87,7 +89,7 @@ impl Spawner {
     }
 
     /// A supervisor has ended; its control group goes, whatever happened to it.
-    pub(super) fn confined_ended(&self, supervisor: Supervisor) {
+    pub(super) fn confined_ended(&mut self, supervisor: Supervisor) {
         for dir in self.cell.hierarchies.cell_dirs(&self.cell.name) {
             let dir = dir.join(&supervisor.group);
             crate::linux::cgroup::kill_all(&dir);
@@ -97,6 +99,7 @@ impl Spawner {
         }
         // The daemon hears either the supervisor's report or, now, that there is none.
         drop(supervisor.reply);
+        self.answer_reset();
     }
 }
 
@@ -110,13 +113,14 @@ struct Job {
 }
 
 impl Job {
-    fn supervise(self, reply: &OwnedFd) -> i32 {
+    fn supervise(self, spawner: Pid, reply: &OwnedFd) -> i32 {
         let _ = rustix::thread::set_name(c"ebb-confine"); // only for people
         let mut keep: Vec<i32> = self.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         keep.push(reply.as_raw_fd());
         let settled = rustix::process::setsid()
             .map_err(io::Error::from)
-            .and_then(|_| process::die_with_parent())
+            // Before our copy of the claim is closed.
+            .and_then(|_| process::die_with(spawner))
             .and_then(|()| fd::close_all_but(&mut keep));
         signal::reset_all();
         signal::ignore(libc::SIGPIPE);
@@ -124,14 +128,14 @@ impl Job {
             tell(reply, failed(format!("settle: {error}")), None);
             return 1;
         }
-        match self.run() {
+        match self.run(reply) {
             Ok((end, output)) => tell(reply, end, Some(&output)),
             Err(failure) => tell(reply, failed(failure.message), None),
         }
         0
     }
 
-    fn run(mut self) -> Result<(ConfinedEnd, Vec<u8>), Failure> {
+    fn run(mut self, reply: &OwnedFd) -> Result<(ConfinedEnd, Vec<u8>), Failure> {
         let users = user_namespace(self.ids).map_err(sandbox("make a user namespace"))?;
         for descriptor in &mut self.descriptors {
             if is_directory(descriptor).map_err(sandbox("look at a descriptor"))? {
@@ -166,8 +170,8 @@ impl Job {
         })
         .map_err(sandbox("make the process"))?;
         drop(output_end);
-        let (bytes, timed_out) = collect(&output, &child);
-        if timed_out || !group.kill() {
+        let (bytes, end) = collect(&output, &child, reply);
+        if end != End::Itself || !group.kill() {
             let kill = rustix::process::Signal::KILL;
             let _ = rustix::process::pidfd_send_signal(&child.pidfd, kill); // it may have ended
         }
@@ -180,6 +184,7 @@ impl Job {
             return Err(Failure::sandbox(String::from_utf8_lossy(&bytes).into_owned()));
         }
         let output_bytes = bytes.len() as u64;
+        let timed_out = end == End::TimedOut;
         Ok((ConfinedEnd { code, signal, timed_out, failure: None, output_bytes }, bytes))
     }
 }
@@ -225,6 +230,7 @@ impl Inside<'_> {
         }
         privilege::enter(self.users.as_fd())?;
         place_all(&null, output, descriptors).map_err(sandbox("place the descriptors"))?;
+        has_reader().map_err(sandbox("find the supervisor alive"))?;
         privilege::confine(&seccomp::Program::confined())
     }
 }
@@ -242,6 +248,18 @@ fn place_all(null: &OwnedFd, output: &OwnedFd, descriptors: &[OwnedFd]) -> io::R
     }
     fd::move_down(first, count)?;
     fd::close_all_but(&mut (3..count).collect::<Vec<i32>>())
+}
+
+/// Whether somebody reads our standard output. The supervisor alone does: one that died before
+/// we asked to end with it would leave us behind.
+fn has_reader() -> io::Result<()> {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    protocol::retry(|| poll(&mut polled, Some(&Timespec::default())))?;
+    if polled[0].revents().contains(PollFlags::ERR) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    Ok(())
 }
 
 fn empty_root(stage: &std::path::Path) -> rustix::io::Result<()> {
@@ -280,41 +298,60 @@ fn mapped(directory: &OwnedFd, users: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(&tree, ".", flags, Mode::empty())?)
 }
 
-/// Reads what the process prints until it ends; says whether its time was over first.
-fn collect(output: &OwnedFd, child: &Child) -> (Vec<u8>, bool) {
+/// Why a confined process is not read any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It has ended.
+    Itself,
+    /// It has used up its time or its output.
+    TimedOut,
+    /// Nobody waits for it any more: the daemon has closed its end of the connection, or died.
+    Abandoned,
+}
+
+/// Reads what the process prints until it ends or is to be ended.
+fn collect(output: &OwnedFd, child: &Child, reply: &OwnedFd) -> (Vec<u8>, End) {
     let until_us = monotonic_us() + TIME_US;
     let mut bytes = Vec::new();
+    let mut open = true;
     loop {
         let left_us = until_us.saturating_sub(monotonic_us());
         let timeout = Timespec::try_from(std::time::Duration::from_micros(left_us)).ok();
-        let mut polled =
-            [PollFd::new(output, PollFlags::IN), PollFd::new(&child.pidfd, PollFlags::IN)];
+        let mut polled = vec![
+            // Nobody says anything on it: it is readable when the other end has closed.
+            PollFd::new(reply, PollFlags::IN | PollFlags::RDHUP),
+            PollFd::new(&child.pidfd, PollFlags::IN),
+        ];
+        if open {
+            polled.push(PollFd::new(output, PollFlags::IN));
+        }
         match protocol::retry(|| poll(&mut polled, timeout.as_ref())) {
-            Ok(0) | Err(_) => return (bytes, true),
+            Ok(0) | Err(_) => return (bytes, End::TimedOut),
             Ok(_) => {}
         }
-        let readable = !polled[0].revents().is_empty();
+        let hot = |number: usize| polled.get(number).is_some_and(|fd| !fd.revents().is_empty());
+        let (abandoned, ended, readable) = (hot(0), hot(1), hot(2));
+        if abandoned {
+            return (bytes, End::Abandoned);
+        }
         if !readable {
-            return (bytes, false);
+            // What it has printed is read before its end is seen.
+            if ended {
+                return (bytes, End::Itself);
+            }
+            continue;
         }
         let mut buffer = vec![0u8; 64 * 1024];
         match rustix::io::read(output, &mut buffer) {
-            Ok(0) | Err(_) => return (bytes, !ends_soon(child, until_us)),
+            // It prints no more, and may go on.
+            Ok(0) | Err(_) => open = false,
             Ok(length) => bytes.extend_from_slice(&buffer[..length]),
         }
         if bytes.len() > OUTPUT_MAX {
             bytes.truncate(OUTPUT_MAX);
-            return (bytes, true);
+            return (bytes, End::TimedOut);
         }
     }
-}
-
-/// Waits until the process has ended; `false` when its time is over first.
-fn ends_soon(child: &Child, until_us: u64) -> bool {
-    let left_us = until_us.saturating_sub(monotonic_us());
-    let timeout = Timespec::try_from(std::time::Duration::from_micros(left_us)).ok();
-    let mut polled = [PollFd::new(&child.pidfd, PollFlags::IN)];
-    protocol::retry(|| poll(&mut polled, timeout.as_ref())).is_ok_and(|ready| ready > 0)
 }
 
 fn failed(message: String) -> ConfinedEnd {

@@ -77,9 +77,11 @@ impl Spawner {
             .collect();
         env.push(format!("{LISTENERS_VARIABLE}={}", listeners.join(",")));
         let listeners = &self.config.listeners;
+        let me = rustix::process::getpid();
         let child = process::fork(Clone3::default(), || {
             let handed = || -> std::io::Result<()> {
-                process::die_with_parent()?;
+                // Before our copy of the claim is closed, which executing does.
+                process::die_with(me)?;
                 rustix::process::setsid()?;
                 signal::reset_all();
                 fd::close_on_exec_from(3)?;

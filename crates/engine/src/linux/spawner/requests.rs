@@ -46,13 +46,21 @@ impl Spawner {
                 self.sandboxes.end_used();
                 self.resetting.extend(descriptors);
                 self.reset_until_us = Some(monotonic_us() + RESET_US);
-                if self.sandboxes.used() == 0 {
-                    self.reset_until_us = None;
-                    for waiting in self.resetting.drain(..) {
-                        let _ = protocol::send(&waiting, &Report::Done { number: 0 }, &[]);
-                    }
-                }
+                self.answer_reset();
             }
+        }
+    }
+
+    /// Says that every instance has ended once that is so. The confined processes of the daemon
+    /// before have then ended, too: they hear its end.
+    pub(super) fn answer_reset(&mut self) {
+        if self.sandboxes.used() > 0 || !self.confined.is_empty() {
+            return;
+        }
+        self.reset_until_us = None;
+        for waiting in self.resetting.drain(..) {
+            // A daemon that is gone waits no more.
+            let _ = protocol::send(&waiting, &Report::Done { number: 0 }, &[]);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::linux::cgroup;
 use crate::linux::failure::step;
 use crate::linux::net::ranges::SLOTS;
-use crate::linux::protocol::{self, Order, Report};
+use crate::linux::protocol::{self, Order};
 use crate::linux::shim::{NOT_MADE, Shim, group_name, monotonic_us};
 use crate::sys::process::{self, Child, Clone3};
 
@@ -148,12 +148,6 @@ impl Spawner {
         } else {
             tracing::error!(slot = sandbox.slot, "a sandbox cannot be removed; its slot is lost");
         }
-        if self.sandboxes.used() == 0 {
-            self.reset_until_us = None;
-            for waiting in self.resetting.drain(..) {
-                // A daemon that is gone waits no more.
-                let _ = protocol::send(&waiting, &Report::Done { number: 0 }, &[]);
-            }
-        }
+        self.answer_reset();
     }
 }
