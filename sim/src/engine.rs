@@ -37,7 +37,8 @@ pub(crate) struct Truth {
     pub(crate) told: Option<Instant>,
     /// The daemon asked to stop it.
     pub(crate) stopping: bool,
-    /// The engine failed in a way that leaves the daemon in doubt about it.
+    /// The daemon is in doubt about it: the engine has not answered the start yet, or failed in a
+    /// way that tells nothing.
     pub(crate) doubtful: bool,
 }
 
@@ -158,9 +159,9 @@ impl SimEngine {
         Ok(())
     }
 
-    fn doubt(&self, id: &InstanceId) {
+    fn doubt(&self, id: &InstanceId, doubtful: bool) {
         if let Some(truth) = lock(&self.truth).get_mut(id) {
-            truth.doubtful = true;
+            truth.doubtful = doubtful;
         }
     }
 
@@ -175,7 +176,7 @@ impl SimEngine {
             exited: false,
             told: None,
             stopping: false,
-            doubtful: false,
+            doubtful: true,
         };
         if lock(&self.truth).insert(id.clone(), truth).is_some() {
             self.trace.violation("start once", format!("{name} was started twice"));
@@ -207,18 +208,19 @@ impl Engine for SimEngine {
         self.chance.pause().await;
         if self.chance.fault(|rates| rates.start_unknown) {
             self.trace.log(format!("fault: the answer of {} is lost", self.trace.known(id)));
-            self.doubt(id);
             return Err(Error::Unavailable("the answer was lost, as simulated".to_owned()));
         }
+        self.doubt(id, false);
         started
     }
 
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), Error> {
-        self.chance.pause().await;
-        self.refused("stop an instance", |rates| rates.stop).inspect_err(|_| self.doubt(id))?;
         if let Some(truth) = lock(&self.truth).get_mut(id) {
             truth.stopping = true;
         }
+        self.chance.pause().await;
+        self.refused("stop an instance", |rates| rates.stop)
+            .inspect_err(|_| self.doubt(id, true))?;
         // Not to be kept alive by whoever waits: it ends with a power cut.
         let stopped = self.sim().stop(id, grace).await;
         self.chance.pause().await;

@@ -53,6 +53,9 @@ pub(crate) struct Deps {
     pub(crate) tasks: Tasks,
 }
 
+/// Status of a request that was held when the gateway closed, or came then.
+const LOST: u16 = 500;
+
 #[derive(Default)]
 struct State {
     routes: RouteTable,
@@ -60,6 +63,8 @@ struct State {
     counts: BTreeMap<String, u64>,
     revisions: BTreeMap<RevisionKey, Revision>,
     next_ticket: u64,
+    /// Nothing is taken any more.
+    closed: bool,
 }
 
 struct Revision {
@@ -227,6 +232,9 @@ impl Plane {
     fn enter(&self, key: &RevisionKey, ticket: Option<u64>) -> Result<Entry, u16> {
         let now = self.clock.now();
         let mut state = lock(&self.state);
+        if state.closed {
+            return Err(LOST);
+        }
         let number = ticket.unwrap_or(state.next_ticket);
         state.next_ticket = state.next_ticket.max(number + 1);
         let revision = state.revisions.entry(key.clone()).or_default();
@@ -265,7 +273,7 @@ impl Plane {
         let mut waits = Waits { plane: self, key, number, receive, answered: false };
         if let Ok(granted) = tokio::time::timeout_at(deadline, &mut waits.receive).await {
             waits.answered = true;
-            return granted.unwrap_or(Err(500));
+            return granted.unwrap_or(Err(LOST));
         }
         Err(504)
     }
@@ -334,7 +342,9 @@ impl Plane {
 
     /// Nothing is held or forwarded any more: whoever waits is lost.
     pub(crate) fn close(&self) {
-        for revision in lock(&self.state).revisions.values_mut() {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        for revision in state.revisions.values_mut() {
             revision.queue.clear();
             revision.all().for_each(|instance| instance.cut.call());
         }

@@ -54,8 +54,7 @@ pub(crate) fn manual(service: &Json) -> Option<u64> {
     let annotation = |name| {
         text(service, &format!("/metadata/annotations/run.googleapis.com~1{name}")).to_owned()
     };
-    // A Route that outlived its Service still carries the annotations.
-    if text(service, "/kind") != "Service" || annotation("scalingMode") != "manual" {
+    if annotation("scalingMode") != "manual" {
         return None;
     }
     annotation("manualInstanceCount").parse().ok()

@@ -358,8 +358,12 @@ fn follows_stopped(world: &World, route: &Json) -> bool {
     traffic(route).iter().any(|(name, _)| {
         let revision = world.store.object(&key::object(SERVING, "revisions", namespace, name));
         let revision = revision.unwrap_or_default();
-        let service = text(&revision, "/metadata/labels/serving.knative.dev~1service");
-        let service = world.store.object(&Name::new(namespace, service).key());
-        service.is_some_and(|service| manual(&service) == Some(0))
+        let stopped = |resource: &str, label: &str| {
+            let name = text(&revision, &format!("/metadata/labels/serving.knative.dev~1{label}"));
+            let found = world.store.object(&key::object(SERVING, resource, namespace, name));
+            found.is_some_and(|found| manual(&found) == Some(0))
+        };
+        // A Configuration that outlived its Service stays stopped.
+        stopped("services", "service") || stopped("configurations", "configuration")
     })
 }

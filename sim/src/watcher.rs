@@ -35,6 +35,9 @@ struct Seen {
 
 /// Earlier versions that are kept.
 const EARLIER: usize = 6;
+/// Time that a client gets to be where everything is. Less than a watch lasts: it must not be a new
+/// list that shows what a watch should have told.
+const CATCH_UP: Duration = Duration::from_secs(30);
 
 impl Follower {
     /// Begins to follow what is under `path`.
@@ -115,20 +118,26 @@ impl Follower {
     }
 
     async fn list(&self, daemon: &Daemon) -> Option<u64> {
-        let reply = daemon.call("GET", self.path, &Json::Null, None).await;
-        if !reply.ok() {
-            return None;
-        }
-        let version = text(&reply.body, "/metadata/resourceVersion").parse().ok()?;
-        let items = reply.body["items"].as_array().into_iter().flatten();
+        let (version, objects) = self.listed(daemon).await?;
         let mut seen = lock(&self.seen);
-        seen.objects = items.map(|item| (full_name(item), own_version(item))).collect();
+        seen.objects = objects;
         seen.version = Some(version);
         seen.at_version.clear();
         seen.earlier.clear();
         // What the commit of that version changed may be told again.
         seen.resumed = Some(version);
         Some(version)
+    }
+
+    /// What a list says, and as of which version.
+    async fn listed(&self, daemon: &Daemon) -> Option<(u64, BTreeMap<String, u64>)> {
+        let reply = daemon.call("GET", self.path, &Json::Null, None).await;
+        if !reply.ok() {
+            return None;
+        }
+        let version = text(&reply.body, "/metadata/resourceVersion").parse().ok()?;
+        let items = reply.body["items"].as_array().into_iter().flatten();
+        Some((version, items.map(|item| (full_name(item), own_version(item))).collect()))
     }
 
     fn take(&self, event: &Json) {
@@ -174,12 +183,17 @@ impl Follower {
 
     /// What was pieced together is what a list says now.
     pub(crate) async fn check(&self) {
-        let pieced = lock(&self.seen).objects.clone();
         let Some(daemon) = self.world.daemon() else { return };
-        if self.list(&daemon).await.is_none() {
-            return;
+        let (mut pieced, mut listed) = <(BTreeMap<_, _>, BTreeMap<_, _>)>::default();
+        // A client that was just sent away, or went back in time, gets there again.
+        for _ in 0..CATCH_UP.as_secs() {
+            let Some((_, found)) = self.listed(&daemon).await else { return };
+            (pieced, listed) = (lock(&self.seen).objects.clone(), found);
+            if pieced == listed {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let listed = lock(&self.seen).objects.clone();
         if pieced != listed {
             let only = |of: &BTreeMap<String, u64>, not: &BTreeMap<String, u64>| {
                 let own = of.iter().filter(|(name, version)| not.get(*name) != Some(*version));

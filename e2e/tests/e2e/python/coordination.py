@@ -37,9 +37,20 @@ def leases_are_held_and_taken():
     leases.delete_namespaced_lease("lock", NAMESPACE)
 
 
+class EndingLock(LeaseLock):
+    """A lock whose candidates go when it is over; the library has no way to stop one."""
+
+    over = threading.Event()
+
+    def get(self, name, namespace):
+        if self.over.is_set():
+            raise SystemExit
+        return super().get(name, namespace)
+
+
 @check
 def leader_election_has_one_leader():
-    leaders, led = [], threading.Event()
+    leaders, led, threads = [], threading.Event(), []
 
     def candidate(name):
         def started():
@@ -48,12 +59,13 @@ def leader_election_has_one_leader():
 
         election = leaderelection.LeaderElection(
             electionconfig.Config(
-                LeaseLock("leader", NAMESPACE, name),
-                lease_duration=10, renew_deadline=8, retry_period=2,
+                EndingLock("leader", NAMESPACE, name),
+                lease_duration=10, renew_deadline=8, retry_period=1,
                 onstarted_leading=started, onstopped_leading=None,
             )
         )
-        threading.Thread(target=election.run, daemon=True).start()
+        threads.append(threading.Thread(target=election.run, daemon=True))
+        threads[-1].start()
 
     for name in ["one", "two", "three"]:
         candidate(name)
@@ -65,6 +77,10 @@ def leader_election_has_one_leader():
 
     spec = eventually("a renewal", renewed)
     assert leaders == [spec.holder_identity], (leaders, spec)
+    EndingLock.over.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive(), "a candidate goes on"
 
 
 @check

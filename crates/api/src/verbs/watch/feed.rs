@@ -129,7 +129,14 @@ impl Feed {
                 self.stage = Stage::Changes(watcher);
             }
             // The oldest version that is retained: what its commit changed is not known any more.
-            Err(ebb_store::Error::Compacted { .. }) => {}
+            // Where nothing was committed since, a new list would bring the client back to here.
+            Err(error @ ebb_store::Error::Compacted { .. }) => {
+                match store.scan(&self.options.prefix, None, None, 1).await {
+                    Ok(now) if now.version == version => {}
+                    Ok(_) => self.fail(error.into()),
+                    Err(error) => self.fail(error.into()),
+                }
+            }
             Err(error) => self.fail(error.into()),
         }
     }
